@@ -1,0 +1,164 @@
+"""The machine's parameters: one frozen dataclass that the compiler, the models and the hardware generator share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from galton.format import FORMAT_VERSION, LAYER, MAXIMUM_KERNEL, NETWORK, WORD_BITS, WORD_BYTES
+
+
+@dataclass(frozen=True)
+class Config:
+    """Parameters of one accelerator core.
+
+    Parameters
+    ----------
+    name: lower-case identifier; it is not part of the digest.
+    groups: G, groups of output channels that work side by side, 1..8.
+    lanes: L, output channels that one entry updates, 1..32.
+    weight_bits: bits of a lane's signed weight plane, 2..8 (with two planes at most 4).
+    planes: 1, or 2 where a layer may use two entries a vector for weights of twice the width.
+    step_bits: bits of an entry's address step, 0..8; 0 stores columns densely, without a table.
+    count_bits: bits of a count's magnitude, 1..8.
+    accumulator_bits: width of an accumulator, 17..32.
+    accumulator_words, weight_words, table_words: depth per group, in words of L accumulators, entries, segments.
+    data_words: depth of the data memory (programs and tensors) in 32-bit words.
+    rows, channels: most input rows and most stored output channels of a layer, less one for the row that ends a layer.
+    fifo_depth: places in a group's event FIFO, a power of two, at least 4.
+
+    Raises ValueError for a value outside its range.
+    """
+
+    name: str
+    groups: int = 1
+    lanes: int = 8
+    weight_bits: int = 4
+    planes: int = 2
+    step_bits: int = 0
+    count_bits: int = 8
+    accumulator_bits: int = 20
+    accumulator_words: int = 512
+    weight_words: int = 16384
+    table_words: int = 0
+    data_words: int = 16384
+    rows: int = 256
+    channels: int = 256
+    fifo_depth: int = 16
+
+    def __post_init__(self) -> None:
+        limits = {
+            "groups": (1, 8),
+            "lanes": (1, 32),
+            "weight_bits": (2, 8),
+            "planes": (1, 2),
+            "step_bits": (0, 8),
+            "count_bits": (1, 8),
+            "accumulator_bits": (17, 32),
+            "accumulator_words": (4, 1 << 12),
+            "weight_words": (1 << 11, 1 << NETWORK_ADDRESS_BITS),
+            "table_words": (0, 1 << NETWORK_ADDRESS_BITS),
+            "data_words": (64, 1 << NETWORK_ADDRESS_BITS),
+            "rows": (2, 512),
+            "channels": (2, 1 << 14),
+            "fifo_depth": (4, 256),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise ValueError(f"{name} must be an integer in {low}..{high}, not {value!r}")
+        if self.planes == 2 and self.weight_bits > 4:
+            raise ValueError(f"weight_bits must be at most 4 with two planes, not {self.weight_bits}")
+        if self.fifo_depth & (self.fifo_depth - 1):
+            raise ValueError(f"fifo_depth must be a power of two, not {self.fifo_depth}")
+        if (self.step_bits > 0) != (self.table_words > 0):
+            raise ValueError(
+                "table_words must be positive exactly where step_bits is: "
+                f"step_bits is {self.step_bits}, table_words is {self.table_words}"
+            )
+
+    @property
+    def sparse(self) -> bool:
+        """Whether empty entries are left out and a table finds the segments."""
+        return self.step_bits > 0
+
+    @property
+    def entry_bits(self) -> int:
+        """Width of the weight memory: L weights, lane 0 lowest, then the step."""
+        return self.lanes * self.weight_bits + self.step_bits
+
+    @property
+    def entry_chunks(self) -> int:
+        """Bus writes that make an entry."""
+        return -(-self.entry_bits // WORD_BITS)
+
+    @property
+    def weight_limit(self) -> int:
+        """Largest magnitude of a weight in one plane."""
+        return (1 << (self.weight_bits - 1)) - 1
+
+    @property
+    def wide_weight_limit(self) -> int:
+        """Largest magnitude of a weight in as many planes as there are."""
+        return self.weight_limit * ((1 << self.weight_bits) + 1) if self.planes == 2 else self.weight_limit
+
+    @property
+    def count_limit(self) -> int:
+        """Largest magnitude of a count."""
+        return (1 << self.count_bits) - 1
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of the data memory."""
+        return self.data_words * WORD_BYTES
+
+    @property
+    def digest(self) -> int:
+        """32 bits that name everything an image depends on; host, image and core must agree."""
+        values = {key: value for key, value in asdict(self).items() if key != "name"}
+        text = json.dumps({"format": FORMAT_VERSION, **values}, sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+
+NETWORK_ADDRESS_BITS = next(field.bits for field in NETWORK.fields if field.name == "input_base")
+assert NETWORK_ADDRESS_BITS == next(field.bits for field in LAYER.fields if field.name == "input_base")
+assert MAXIMUM_KERNEL < 1 << 5
+
+CONFIGS = {
+    config.name: config
+    for config in (
+        Config(
+            "tiny",
+            lanes=2,
+            step_bits=2,
+            accumulator_words=256,
+            weight_words=4096,
+            table_words=2048,
+            data_words=4096,
+            rows=64,
+            channels=128,
+        ),
+        Config("up5k"),
+        Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
+    )
+}
+"""The named configurations."""
+
+BOARDS = {"icebreaker": "up5k", "ulx3s-25f": "ecp5-25"}
+"""Boards that stand for a configuration."""
+
+
+def named(name: str) -> Config:
+    """The configuration or board called `name`.
+
+    Raises ValueError naming the known ones.
+    """
+    try:
+        return CONFIGS[BOARDS.get(name, name)]
+    except KeyError:
+        known = ", ".join([*CONFIGS, *BOARDS])
+        raise ValueError(f"There is no configuration {name!r}; the known ones are {known}") from None
+
+
+__all__ = ["BOARDS", "CONFIGS", "Config", "named"]

@@ -1,0 +1,35 @@
+"""What can go wrong by a user's doing. The command line prints these without a traceback."""
+
+from __future__ import annotations
+
+
+class GaltonError(Exception):
+    """Any mistake that a message can explain: what, where, and the way out."""
+
+
+class UnsupportedLayer(GaltonError):
+    """The network has layers that the accelerator cannot run; every one of them is listed by module path."""
+
+
+class CalibrationError(GaltonError):
+    """Calibration data or inputs that are empty, of the wrong shape, or not finite."""
+
+
+class FitError(GaltonError):
+    """The network does not fit the configuration's memories or record fields."""
+
+
+class AccumulatorOverflow(GaltonError, OverflowError):
+    """A layer's sum or total cannot be proved to fit its width."""
+
+
+class ImageError(GaltonError):
+    """An image file that is truncated, corrupted, of another version, or for another configuration."""
+
+
+class MissingTool(GaltonError):
+    """A program or package that must be installed first."""
+
+
+class HardwareMismatch(GaltonError):
+    """Simulated hardware and golden model disagree, or the hardware does not answer."""

@@ -1,0 +1,174 @@
+"""The integer network: what the compiler packs and what a quantizer produces, as NumPy arrays.
+
+Tensors are in (row, column, channel) order everywhere. A fully connected layer is a 1x1 convolution over a 1x1 map whose channels
+are its inputs in the (row, column, channel) order of the tensor before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, SHIFTS
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """How a layer turns raw activations into counts (arith.quantize_stream).
+
+    mode: "monte_carlo" carries the residue, "rounding" does not, "bypass" takes the raw magnitude as count.
+    step: m, 1..65535, of a static quantizer; samples: N of a dynamic one, 0 where static. residue: r_0.
+    """
+
+    mode: str = "bypass"
+    step: int = 0
+    samples: int = 0
+    residue: int = (1 << 15) - 1
+    dead_zone: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("monte_carlo", "rounding", "bypass"):
+            raise ValueError(f"mode must be monte_carlo, rounding or bypass, not {self.mode!r}")
+        if self.mode == "bypass" and self.samples:
+            raise ValueError("A bypassed activation takes no samples")
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the step follows from the norm of the very input."""
+        return self.samples > 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the machine: counts, weighted sum, rescaling, clamp, max-pool.
+
+    weights: (output channels, kernel rows, kernel columns, input channels), integers.
+    padding: zeros (top, bottom, left, right). stride, pool: (rows, columns); pool (1, 1) is none; windows do not overlap.
+    multiplier: M_k, 0..65535; bias: B_k at scale 2^-shift without the rounding constant, both (output channels,).
+    norm_shift, multiplier_shift: arith.dynamic_multiplier, where the activation is dynamic.
+    scale: real value of one step of the raw output.
+
+    Raises ValueError for shapes that do not agree or values out of range.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    weights: Ints
+    multiplier: Ints
+    bias: Ints
+    shift: int
+    low: int
+    high: int
+    activation: Activation = Activation()
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pool: tuple[int, int] = (1, 1)
+    norm_shift: int = 0
+    multiplier_shift: int = 0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.weights.ndim != 4 or self.weights.shape[3] != self.input_shape[2]:
+            raise ValueError(f"{self.name}: weights {self.weights.shape} do not fit an input of shape {self.input_shape}")
+        outputs = self.weights.shape[0]
+        for name in ("multiplier", "bias"):
+            if getattr(self, name).shape != (outputs,):
+                raise ValueError(f"{self.name}: {name} has shape {getattr(self, name).shape}, not ({outputs},)")
+        if self.shift not in SHIFTS:
+            raise ValueError(f"{self.name}: shift must be one of {SHIFTS}, not {self.shift}")
+        if not max(self.weights.shape[1:3]) <= MAXIMUM_KERNEL:
+            raise ValueError(f"{self.name}: kernel {self.weights.shape[1:3]} is larger than {MAXIMUM_KERNEL}")
+        if not (1 <= min(self.stride) and max(self.stride) <= MAXIMUM_STRIDE):
+            raise ValueError(f"{self.name}: stride {self.stride} is not in 1..{MAXIMUM_STRIDE}")
+        if not (1 <= min(self.pool) and max(self.pool) <= MAXIMUM_POOL):
+            raise ValueError(f"{self.name}: pool {self.pool} is not in 1..{MAXIMUM_POOL}")
+        if not (-128 <= self.low <= 0 <= self.high <= (127 if self.low < 0 else 255)):
+            raise ValueError(f"{self.name}: {self.low}..{self.high} is not a range of raw bytes")
+        if min(self.output_shape) < 1:
+            raise ValueError(f"{self.name}: an input of shape {self.input_shape} leaves no output")
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """Rows and columns before the max-pool, those that no pool window covers left out."""
+        (height, width, _), (top, bottom, left, right) = self.input_shape, self.padding
+        _, rows, columns, _ = self.weights.shape
+        y = (height + top + bottom - rows) // self.stride[0] + 1
+        x = (width + left + right - columns) // self.stride[1] + 1
+        return y // self.pool[0] * self.pool[0], x // self.pool[1] * self.pool[1]
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Rows, columns, channels of the raw output."""
+        y, x = self.map_shape
+        return y // self.pool[0], x // self.pool[1], self.weights.shape[0]
+
+    @property
+    def signed(self) -> bool:
+        """Whether the raw output is two's complement."""
+        return self.low < 0
+
+    @property
+    def dense_operations(self) -> int:
+        """Multiply-accumulates of the layer without any skipping, borders included."""
+        return prod(self.map_shape) * int(self.weights.size)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in order; each consumes the raw output of the one before, reshaped where it is fully connected.
+
+    input_scale: real value of one raw step; raw inputs are integers in input_low..input_high.
+    labels: anything worth keeping about the network (JSON values).
+
+    Raises ValueError where a layer does not take what the one before gives.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    layers: tuple[Layer, ...]
+    input_scale: float = 1.0
+    input_low: int = 0
+    input_high: int = 255
+    labels: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError(f"{self.name} has no layers")
+        shape = self.input_shape
+        for layer in self.layers:
+            if layer.input_shape not in (shape, (1, 1, prod(shape))):
+                raise ValueError(f"{layer.name} takes an input of shape {layer.input_shape}, but gets {shape}")
+            shape = layer.output_shape
+
+    @property
+    def input_signed(self) -> bool:
+        """Whether the raw input is two's complement."""
+        return self.input_low < 0
+
+    @property
+    def output_scale(self) -> float:
+        """Real value of one raw output step."""
+        return self.layers[-1].scale
+
+    def signed_input(self, index: int) -> bool:
+        """Whether layer `index` reads two's complement bytes."""
+        return self.layers[index - 1].signed if index else self.input_signed
+
+    def raw_input(self, values: NDArray[np.floating[Any]]) -> Ints:
+        """Raw integers of real inputs (n, rows, columns, channels): round(value / input_scale), clamped.
+
+        Raises ValueError for a wrong shape or values that are not finite.
+        """
+        if values.shape[1:] != self.input_shape:
+            raise ValueError(f"{self.name} takes inputs of shape (n, {', '.join(map(str, self.input_shape))}), not {values.shape}")
+        if not np.isfinite(values).all():
+            first = np.argwhere(~np.isfinite(values))[0].tolist()
+            raise ValueError(f"The input at {first} is {values[tuple(first)]}, not a finite number")
+        raw = np.floor(values / self.input_scale + 0.5)
+        return np.clip(raw, self.input_low, self.input_high).astype(np.int64)

@@ -1,0 +1,44 @@
+"""The streaming quantizer over whole batches: arith.quantize_stream, vectorised by its telescoping sum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from galton.format import FRACTION_BITS
+from galton.network import Activation, Ints
+
+
+def norms(raw: Ints, dead_zone: int) -> Ints:
+    """T of each row of `raw` (n, size): the sum of the magnitudes that reach the dead zone, shape (n,)."""
+    magnitude = np.abs(raw)
+    return np.where(magnitude >= dead_zone, magnitude, 0).sum(axis=1, dtype=np.int64)
+
+
+def effective_norms(raw: Ints, activation: Activation) -> Ints:
+    """max(T, N + 1) of each row, shape (n,)."""
+    return np.maximum(norms(raw, activation.dead_zone), activation.samples + 1)
+
+
+def counts(raw: Ints, activation: Activation, count_bits: int = 8) -> tuple[Ints, Ints]:
+    """Signed counts (n, size) of raw activations (n, size) in walk order, and the saturations of each row (n,).
+
+    The carried residue needs no loop: the hits up to place j telescope to (r_0 + m * sum of magnitudes) >> F.
+    """
+    magnitude = np.abs(raw)
+    magnitude = np.where(magnitude >= activation.dead_zone, magnitude, 0).astype(np.int64)
+    if activation.mode == "bypass":
+        hits = magnitude
+    else:
+        if activation.dynamic:
+            step = (np.int64(activation.samples) << FRACTION_BITS) // effective_norms(raw, activation)[:, None]
+        else:
+            step = np.int64(activation.step)
+        if activation.mode == "monte_carlo":
+            reached = (activation.residue + step * np.cumsum(magnitude, axis=1)) >> FRACTION_BITS
+            hits = np.diff(reached, axis=1, prepend=0)
+        else:
+            hits = (magnitude * step + activation.residue) >> FRACTION_BITS
+    limit = (1 << count_bits) - 1
+    saturations = (hits > limit).sum(axis=1)
+    hits = np.minimum(hits, limit)
+    return np.where(raw < 0, -hits, hits), saturations
