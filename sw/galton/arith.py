@@ -6,10 +6,10 @@ Decisions that the prose leaves open, and why:
 
 * F = 16 and m has 16 bits, so m < 2^F and a count never exceeds its raw magnitude. That also holds in dynamic mode: the norm is
   taken as at least N + 1 there, for a step finer than the raw grid carries no information.
-* A dynamic norm has up to 24 bits. Division gives m = floor(2^F N / T) exactly; a relative error of 1/m of the *number* of samples
-  remains (m is 655 at a mean of 100), the same in every implementation.
-* A dynamic multiplier is floor(M * (T >> norm_shift) / 2^s) with both shifts constants of the layer, chosen by the compiler so that
-  neither factor nor result passes 16 bits for any possible input. An exponent per input would keep 3 to 5 more bits, far below
+* A dynamic norm has up to 24 bits. Division gives m = floor(2^F N / T) exactly; a relative error of 1/m of the *number* of
+  samples remains (m is 655 at a mean of 100), the same in every implementation.
+* A dynamic multiplier is floor(M * (T >> norm_shift) / 2^s) with both shifts constants of the layer, chosen by the compiler so
+  that neither factor nor result passes 16 bits for any possible input. An exponent per input would keep 3 to 5 more bits, far below
   the quantization error, and would need a barrel shifter in the drain.
 * The rounding constant 2^(shift-1) is part of the stored bias.
 """
@@ -125,6 +125,6 @@ def requantize(accumulator: int, multiplier: int, stored: int, shift: int, low: 
 
 
 def split_planes(weight: int, weight_bits: int) -> tuple[int, int]:
-    """(low, high) with weight = low + high 2^weight_bits, both within +-(2^(weight_bits-1) - 1) but for low's -2^(weight_bits-1)."""
+    """(low, high) with weight = low + high 2^weight_bits, where -2^(weight_bits-1) <= low < 2^(weight_bits-1)."""
     high = (weight + (1 << (weight_bits - 1))) >> weight_bits
     return weight - (high << weight_bits), high

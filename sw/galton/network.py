@@ -166,7 +166,8 @@ class Network:
         Raises ValueError for a wrong shape or values that are not finite.
         """
         if values.shape[1:] != self.input_shape:
-            raise ValueError(f"{self.name} takes inputs of shape (n, {', '.join(map(str, self.input_shape))}), not {values.shape}")
+            shape = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"{self.name} takes inputs of shape (n, {shape}), not {values.shape}")
         if not np.isfinite(values).all():
             first = np.argwhere(~np.isfinite(values))[0].tolist()
             raise ValueError(f"The input at {first} is {values[tuple(first)]}, not a finite number")
