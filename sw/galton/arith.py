@@ -9,8 +9,8 @@ Decisions that the prose leaves open, and why:
 * A dynamic norm has up to 24 bits. Division gives m = floor(2^F N / T) exactly; a relative error of 1/m of the *number* of
   samples remains (m is 655 at a mean of 100), the same in every implementation.
 * A dynamic multiplier is floor(M * (T >> norm_shift) / 2^s) with both shifts constants of the layer, chosen by the compiler so
-  that neither factor nor result passes 16 bits for any possible input. An exponent per input would keep 3 to 5 more bits, far below
-  the quantization error, and would need a barrel shifter in the drain.
+  that neither factor nor result passes 16 bits for any possible input. An exponent per input would keep 3 to 5 more bits, far
+  below the quantization error, and would need a barrel shifter in the drain.
 * The rounding constant 2^(shift-1) is part of the stored bias.
 """
 

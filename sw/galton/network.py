@@ -172,4 +172,5 @@ class Network:
             first = np.argwhere(~np.isfinite(values))[0].tolist()
             raise ValueError(f"The input at {first} is {values[tuple(first)]}, not a finite number")
         raw = np.floor(values / self.input_scale + 0.5)
-        return np.clip(raw, self.input_low, self.input_high).astype(np.int64)
+        clipped: Ints = np.clip(raw, self.input_low, self.input_high).astype(np.int64)
+        return clipped

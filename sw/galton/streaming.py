@@ -11,7 +11,8 @@ from galton.network import Activation, Ints
 def norms(raw: Ints, dead_zone: int) -> Ints:
     """T of each row of `raw` (n, size): the sum of the magnitudes that reach the dead zone, shape (n,)."""
     magnitude = np.abs(raw)
-    return np.where(magnitude >= dead_zone, magnitude, 0).sum(axis=1, dtype=np.int64)
+    total: Ints = np.where(magnitude >= dead_zone, magnitude, 0).sum(axis=1, dtype=np.int64)
+    return total
 
 
 def effective_norms(raw: Ints, activation: Activation) -> Ints:
@@ -30,9 +31,9 @@ def counts(raw: Ints, activation: Activation, count_bits: int = 8) -> tuple[Ints
         hits = magnitude
     else:
         if activation.dynamic:
-            step = (np.int64(activation.samples) << FRACTION_BITS) // effective_norms(raw, activation)[:, None]
+            step: Ints = (np.int64(activation.samples) << FRACTION_BITS) // effective_norms(raw, activation)[:, None]
         else:
-            step = np.int64(activation.step)
+            step = np.asarray(activation.step, np.int64)
         if activation.mode == "monte_carlo":
             reached = (activation.residue + step * np.cumsum(magnitude, axis=1)) >> FRACTION_BITS
             hits = np.diff(reached, axis=1, prepend=0)
