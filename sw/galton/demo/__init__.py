@@ -1,0 +1,1 @@
+"""The demonstration: real digits from training to simulated Verilog."""
