@@ -29,7 +29,7 @@ FAILURES = {
     1: "the harness could not read its job (part {first})",
     2: "register {first} never answered on the bus",
     3: "the core's identity is {first:#010x}, not {second:#010x}: this is not a Galton core",
-    4: "the core's configuration digest is {first:#010x}, the image's is {second:#010x}: they were made for different configurations",
+    4: "the core has configuration digest {first:#010x}, the image {second:#010x}: they were made for different configurations",
     5: "inference {first} did not end within the limit of {limit} cycles ({where})",
 }
 
