@@ -1,0 +1,126 @@
+"""From real scales to the integers of the drain: multiplier, bias and shifts for as many significant bits as provably fit.
+
+Both functions take the largest shift for which every multiplier has 16 bits and no total passes 32 bits for any input.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from galton.errors import AccumulatorOverflow
+from galton.format import MULTIPLIER_BITS, SHIFTS, TOTAL_BITS
+from galton.network import Ints
+
+LARGEST_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
+LARGEST_TOTAL = (1 << (TOTAL_BITS - 1)) - 1
+
+
+class Rescaling(NamedTuple):
+    """`Layer.multiplier`, `Layer.bias` (no rounding constant) and `Layer.shift`."""
+
+    multiplier: Ints
+    bias: Ints
+    shift: int
+
+
+class DynamicRescaling(NamedTuple):
+    """`Layer.multiplier`, `Layer.norm_shift`, `Layer.multiplier_shift`, `Layer.shift` and `Layer.bias`."""
+
+    multiplier: Ints
+    norm_shift: int
+    multiplier_shift: int
+    shift: int
+    bias: Ints
+
+
+def rescaling(real_multipliers: ArrayLike, real_bias: ArrayLike, bound: ArrayLike, *, name: str = "A layer") -> Rescaling:
+    """raw = acc * real_multipliers + real_bias as (acc * multiplier + bias) >> shift.
+
+    Parameters
+    ----------
+    real_multipliers: raw output steps for one accumulator unit, (channels,) or a scalar, finite, not negative.
+    real_bias: raw output steps, (channels,) or a scalar.
+    bound: largest |acc|, (channels,) or a scalar: `bounds.accumulator_bounds`.
+    name: the layer, for messages.
+
+    Raises ValueError for values that are negative or not finite, AccumulatorOverflow where no shift fits.
+    """
+    real, bias, bounds = _checked(name, real_multipliers, real_bias, bound)
+    for shift in reversed(SHIFTS):
+        multiplier = np.floor(real * 2.0**shift + 0.5)
+        integer_bias = np.floor(bias * 2.0**shift + 0.5)
+        if multiplier.max() <= LARGEST_MULTIPLIER and _total(bounds, multiplier, integer_bias, shift) <= LARGEST_TOTAL:
+            return Rescaling(multiplier.astype(np.int64), integer_bias.astype(np.int64), shift)
+    raise _overflow(name, real, bias, bounds)
+
+
+def dynamic_rescaling(
+    real_multipliers: ArrayLike,
+    samples: int,
+    norm_max: int,
+    real_bias: ArrayLike = 0.0,
+    bound: ArrayLike = 0,
+    *,
+    name: str = "A layer",
+) -> DynamicRescaling:
+    """raw = acc * real_multipliers * T + real_bias, T the norm of the very input, as arith.dynamic_multiplier and requantize.
+
+    Parameters
+    ----------
+    real_multipliers: raw output steps for one accumulator unit and one unit of norm, (channels,) or a scalar, not negative.
+    samples: N of the activation. norm_max: largest norm of any input, its size times its largest magnitude.
+    real_bias, bound, name: as in `rescaling`; a bound of 0 leaves the total to the compiler's certificate.
+
+    Raises ValueError for values that are negative or not finite, AccumulatorOverflow where no pair of shifts fits.
+    """
+    real, bias, bounds = _checked(name, real_multipliers, real_bias, bound)
+    largest_norm = max(norm_max, samples + 1)
+    norm_shift = max(0, largest_norm.bit_length() - MULTIPLIER_BITS)
+    short = largest_norm >> norm_shift
+    for shift in reversed(SHIFTS):
+        integer_bias = np.floor(bias * 2.0**shift + 0.5)
+        for index, multiplier_shift in reversed(list(enumerate(SHIFTS))):
+            multiplier = np.floor(real * 2.0 ** (shift + norm_shift + multiplier_shift) + 0.5)
+            if multiplier.max() > LARGEST_MULTIPLIER:
+                continue
+            result = np.floor(multiplier * short / 2.0**multiplier_shift)
+            if result.max() <= LARGEST_MULTIPLIER and _total(bounds, result, integer_bias, shift) <= LARGEST_TOTAL:
+                return DynamicRescaling(multiplier.astype(np.int64), norm_shift, index, shift, integer_bias.astype(np.int64))
+    raise _overflow(name, real * largest_norm, bias, bounds)
+
+
+Reals = NDArray[np.float64]
+
+
+def _checked(name: str, real_multipliers: ArrayLike, real_bias: ArrayLike, bound: ArrayLike) -> tuple[Reals, Reals, Reals]:
+    """The three as equally long float64 vectors; every integer below 2^53 is exact in them."""
+    arrays = [np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in (real_multipliers, real_bias, bound)]
+    real, bias, bounds = np.broadcast_arrays(*arrays)
+    if not (np.isfinite(real).all() and np.isfinite(bias).all()):
+        raise ValueError(f"{name}: multipliers and bias must be finite")
+    if real.min() < 0:
+        raise ValueError(
+            f"{name}: multipliers must not be negative, as that of channel {int(real.argmin())} is; negate its weights"
+        )
+    return real, bias, bounds
+
+
+def _total(bounds: Reals, multiplier: Reals, bias: Reals, shift: int) -> float:
+    """The largest |acc * multiplier + stored bias|."""
+    return float((bounds * multiplier + np.abs(bias) + 2.0 ** (shift - 1)).max())
+
+
+def _overflow(name: str, real: Reals, bias: Reals, bounds: Reals) -> AccumulatorOverflow:
+    """The message for rescaling that no shift makes fit."""
+    channel = int((real * bounds + np.abs(bias)).argmax())
+    reach = real[channel] * bounds[channel] + abs(bias[channel])
+    multipliers, totals = LARGEST_MULTIPLIER / (1 << SHIFTS[0]), LARGEST_TOTAL / (1 << SHIFTS[0])
+    return AccumulatorOverflow(
+        f"{name}: channel {channel} has multiplier {real[channel]:.4g} and bias {bias[channel]:.4g} in steps of its output, "
+        f"so with an accumulator of up to {int(bounds[channel])} it can reach {reach:.4g} steps; "
+        f"{MULTIPLIER_BITS}-bit multipliers go to {multipliers:.4g}, {TOTAL_BITS}-bit totals to {totals:.4g}. "
+        "A coarser output scale fits."
+    )
