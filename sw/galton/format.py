@@ -155,7 +155,7 @@ LAYER = Record(
         Field("accumulator_skip", 13, "words from a long phase's first tap to a short phase's, and from column to column"),
         Field("row_words", 13, "accumulator words of an output row, borders included"),
         Field("ring_words", 14, "accumulator words of the ring"),
-        Field("ring_rows", 6, "output rows in the ring"),
+        Field("ring_rows", 5, "output rows in the ring"),
         # The drain.
         Field("output_base", 20, "word address of the output tensor"),
         Field("output_rows", 9, "rows to drain"),
@@ -173,8 +173,6 @@ LAYER = Record(
         Field("pool_x", 4, "width of the max-pool window less one"),
         Field("pooled", 1, "there is a max-pool"),
         Field("pool_y", 4, "height of the max-pool window less one"),
-        Field("cell_words", 10, "words of a pooled pixel"),
-        Field("pooled_row_words", 18, "words of a pooled row"),
         Field("output_channels", 16, "stored output channels: CHANNEL records that follow"),
     ],
 )
@@ -183,11 +181,11 @@ ROW = Record(
     "ROW",
     [
         Field("weight_base", 20, "weight (or table) address of the row's first channel and first segment"),
+        Field("ring_start", 12, "accumulator word of the ring row that the first segment goes to"),
         Field("segments", 5, "kernel rows that reach the output"),
         Field("short", 1, "this row has one kernel row less: channel_stride_short"),
-        Field("ring_start", 13, "accumulator word of the ring row that the first segment goes to"),
-        Field("claim", 6, "output rows that this input row is the first to touch"),
-        Field("done", 6, "output rows complete once everything before this row is accumulated"),
+        Field("claim", 5, "output rows that this input row is the first to touch"),
+        Field("done", 5, "output rows complete once everything before this row is accumulated"),
     ],
 )
 
@@ -199,10 +197,20 @@ CHANNEL = Record(
     ],
 )
 
+TABLE = Record(
+    "TABLE",
+    [
+        Field("start", 20, "weight address of a segment's first entry; 0 where it has none"),
+        Field("entries", 12, "entries of the segment"),
+    ],
+)
+"""A word of the segment table, in configurations with an address step."""
+
+# Counters run through an inference; a layer's own share is the difference to the record before.
 PROFILE = Record(
     "PROFILE",
     [
-        Field("cycles", 32, "cycles of the layer"),
+        Field("cycles", 32, "cycles from the fetch of the first layer's record to the end of this layer, PROFILE writes left out"),
         Field("events", 32, "non-zero counts sent to the groups"),
         Field("entries", 32, "entries walked, summed over groups"),
         Field("fifo_stalls", 32, "scan cycles lost to a full event FIFO"),
