@@ -1,0 +1,186 @@
+"""Where each input pixel's taps land: kernel, stride and padding as the numbers of LAYER and ROW.
+
+Each axis by itself. Along an axis with kernel K, stride s and p zeros in front, input place x meets the kernel in phase o = (x +
+p) mod s: taps o, o + s, o + 2 s, ... at outputs X, X - 1, ... with X = (x + p) div s. There are n(o) = ceil((K - o) / s) of them,
+which is ceil(K / s) or one less ("short"). Everything is stored by ascending output, that is by descending tap.
+
+Vertically, segments outside the map are never walked. Horizontally they land in trash columns beside the map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from galton.config import Config
+from galton.network import Layer
+
+
+def taps(kernel: int, stride: int, phase: int) -> list[int]:
+    """The kernel places that `phase` meets, descending."""
+    return list(range(phase, kernel, stride))[::-1]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What one input row does.
+
+    phase: (y + padding top) mod stride. skipped, segments: kernel rows above the map, and in it. short: one kernel row less than
+    ceil(kernel / stride). first: output row of the first segment. claim, done: as in format.ROW.
+    """
+
+    phase: int
+    skipped: int
+    segments: int
+    short: bool
+    first: int
+    claim: int
+    done: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A stored layer on a configuration. Columns and rows count pixels, words count accumulators of L lanes in one group."""
+
+    layer: Layer
+    config: Config
+
+    @property
+    def group_channels(self) -> int:
+        """Stored output channels of a group."""
+        return len(self.layer.weights) // self.config.groups
+
+    @property
+    def vectors(self) -> int:
+        """Accumulator words of a pixel and group."""
+        return -(-self.group_channels // self.config.lanes)
+
+    @cached_property
+    def planes(self) -> int:
+        """Entries of a vector: two where a weight needs them."""
+        return 2 if int(abs(self.layer.weights).max()) > self.config.weight_limit else 1
+
+    @property
+    def kernel_rows(self) -> int:
+        """Kernel rows that an input row with all of them meets."""
+        return -(-int(self.layer.weights.shape[1]) // self.layer.stride[0])
+
+    @property
+    def kernel_columns(self) -> int:
+        """Kernel columns that an input column with all of them meets."""
+        return -(-int(self.layer.weights.shape[2]) // self.layer.stride[1])
+
+    @property
+    def entries_long(self) -> int:
+        """Entries of a dense segment."""
+        return self.kernel_columns * self.vectors * self.planes
+
+    @property
+    def entries_short(self) -> int:
+        """Entries of a dense segment in a short phase."""
+        return (self.kernel_columns - 1) * self.vectors * self.planes
+
+    @property
+    def pitch(self) -> int:
+        """From a segment's address to the next one's."""
+        return 1 if self.config.sparse else self.entries_long
+
+    def column_phase(self, label: int) -> int:
+        """The phase of the columns with x mod stride = label."""
+        return (label + self.layer.padding[2]) % self.layer.stride[1]
+
+    def column_taps(self, label: int) -> list[int]:
+        """The kernel columns of a label, descending."""
+        return taps(self.layer.weights.shape[2], self.layer.stride[1], self.column_phase(label))
+
+    @property
+    def labels(self) -> list[int]:
+        """The labels that occur and have taps."""
+        return [label for label in range(min(self.layer.stride[1], self.layer.input_shape[1])) if self.column_taps(label)]
+
+    @property
+    def left(self) -> int:
+        """Columns left of the map."""
+        return max(0, self.kernel_columns - 1 - self.layer.padding[2] // self.layer.stride[1])
+
+    @property
+    def right(self) -> int:
+        """Columns right of the map."""
+        width, pad, stride = self.layer.input_shape[1], self.layer.padding[2], self.layer.stride[1]
+        reached = [(x + pad) // stride for x in range(max(0, width - stride), width) if self.column_taps(x % stride)]
+        return max([0, *(column - (self.layer.map_shape[1] - 1) for column in reached)])
+
+    @property
+    def row_words(self) -> int:
+        """Accumulator words of an output row."""
+        return (self.left + self.layer.map_shape[1] + self.right) * self.vectors
+
+    @property
+    def start(self) -> int:
+        """Accumulator word of column 0's first tap in a long phase."""
+        return (self.layer.padding[2] // self.layer.stride[1] - (self.kernel_columns - 1) + self.left) * self.vectors
+
+    @property
+    def advance(self) -> int:
+        """Bit label: the next column begins a new output column."""
+        stride = self.layer.stride[1]
+        return sum(1 << label for label in range(stride) if self.column_phase(label) == stride - 1)
+
+    @property
+    def short(self) -> int:
+        """Bit label: the columns of this label have one kernel column less."""
+        labels = range(self.layer.stride[1])
+        return sum(1 << label for label in labels if len(self.column_taps(label)) == self.kernel_columns - 1)
+
+    @cached_property
+    def walks(self) -> tuple[Walk, ...]:
+        """What each input row does; the last one ends the layer."""
+        stride, pad, kernel = self.layer.stride[0], self.layer.padding[0], self.layer.weights.shape[1]
+        height, rows = self.layer.input_shape[0], self.layer.map_shape[0]
+        spans = []
+        for y in range(height):
+            reach, phase = divmod(y + pad, stride)
+            met = len(taps(kernel, stride, phase))
+            first, last = max(0, reach - met + 1), min(rows - 1, reach)
+            spans.append((phase, met, first, max(0, last - first + 1), first - (reach - met + 1)))
+        touched, claims = 0, []
+        complete = [0] * rows
+        for y, (_, _, first, segments, _) in enumerate(spans):
+            reached = max(touched, first + segments) if segments else touched
+            claims.append(reached - touched)
+            touched = reached
+            for row in range(first, first + segments):
+                complete[row] = y + 1
+        for row in range(1, rows):
+            complete[row] = max(complete[row], complete[row - 1])
+        walks = [
+            Walk(
+                phase,
+                skipped if segments else 0,
+                segments,
+                met < self.kernel_rows,
+                first if segments else 0,
+                claim,
+                complete.count(y),
+            )
+            for y, ((phase, met, first, segments, skipped), claim) in enumerate(zip(spans, claims, strict=True))
+        ]
+        return (*walks, Walk(0, 0, 0, False, 0, 0, complete.count(height)))
+
+    @property
+    def phases(self) -> list[int]:
+        """The row phases that any row walks, ascending."""
+        return sorted({walk.phase for walk in self.walks if walk.segments})
+
+    def row_taps(self, phase: int) -> list[int]:
+        """The kernel rows of a row phase, descending."""
+        return taps(self.layer.weights.shape[1], self.layer.stride[0], phase)
+
+    @cached_property
+    def least_ring_rows(self) -> int:
+        """Output rows that must be held at once."""
+        held, most = 0, 1
+        for walk in self.walks:
+            held += walk.claim - walk.done
+            most = max(most, held)
+        return most

@@ -1,0 +1,274 @@
+"""An image taken apart again: records to numbers, entries to weights. The inverse of the packer, written without it.
+
+Everything comes from the packed words. What no core could walk is refused here, so that models need not look again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from galton.config import Config
+from galton.errors import ImageError
+from galton.format import CHANNEL, LAYER, NETWORK, PROFILE, ROW, SHIFTS, TABLE, WORD_BYTES, Record
+from galton.image import Image, Words
+from galton.network import Activation, Ints
+
+Row = dict[str, int]
+
+
+@dataclass(frozen=True)
+class ParsedLayer:
+    """The records of a layer.
+
+    layer: LAYER. rows: ROW of each input row and the one that ends the layer. bias, multiplier: the CHANNELs' fields.
+    """
+
+    name: str
+    layer: dict[str, int]
+    rows: list[Row]
+    bias: Ints
+    multiplier: Ints
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Rows, columns, stored channels of the input."""
+        return self.layer["input_rows"], self.layer["input_columns"] + 1, self.layer["input_channels"] + 1
+
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """Rows, columns, stored channels of the output before the max-pool."""
+        return self.layer["output_rows"], self.layer["output_columns"] + 1, self.layer["output_channels"]
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        """Rows and columns of the max-pool, (1, 1) for none."""
+        return (self.layer["pool_y"] + 1, self.layer["pool_x"] + 1) if self.layer["pooled"] else (1, 1)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Rows, columns, stored channels of the output."""
+        rows, columns, channels = self.map_shape
+        return rows // self.pool[0], columns // self.pool[1], channels
+
+    @property
+    def stride_x(self) -> int:
+        """The horizontal stride, which is the number of labels."""
+        return self.layer["stride_x"] + 1
+
+    @property
+    def vectors(self) -> int:
+        """Accumulator words of a pixel."""
+        return self.layer["vectors"] + 1
+
+    @property
+    def planes(self) -> int:
+        """Entries of a vector."""
+        return 1 + self.layer["two_planes"]
+
+    @property
+    def shift(self) -> int:
+        """Bits from total to raw output."""
+        return SHIFTS[self.layer["shift"]]
+
+    @property
+    def activation(self) -> Activation:
+        """How raw inputs become counts."""
+        mode = "bypass" if self.layer["bypass"] else "monte_carlo" if self.layer["carry"] else "rounding"
+        samples = self.layer["samples"] if self.layer["dynamic"] else 0
+        return Activation(mode, self.layer["step"], samples, self.layer["residue"], self.layer["dead_zone"])
+
+    def is_short(self, label: int) -> bool:
+        """Whether the label has one kernel column less."""
+        return bool(self.layer["short"] >> label & 1)
+
+    def dense_entries(self, label: int) -> int:
+        """Entries of a dense segment of the label; 0 for a label without taps, in sparse configurations too."""
+        return self.layer["entries_short" if self.is_short(label) else "entries_long"]
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """The labels with taps that occur."""
+        return [label for label in range(min(self.stride_x, self.input_shape[1])) if self.dense_entries(label)]
+
+    @cached_property
+    def starts(self) -> Ints:
+        """The accumulator word, within a row, of each input column's first tap."""
+        word, starts = self.layer["accumulator_start"], []
+        for x in range(self.input_shape[1]):
+            label = x % self.stride_x
+            starts.append(word + self.layer["accumulator_skip"] * self.is_short(label))
+            word += self.layer["accumulator_skip"] * (self.layer["advance"] >> label & 1)
+        return np.array(starts, dtype=np.int64)
+
+    def segment_addresses(self, row: Row, label: int) -> Ints:
+        """Weight (sparse: table) addresses (input channels, segments) of what an event in `row` and `label` walks."""
+        channels = self.input_shape[2]
+        stride = self.layer["channel_stride_short" if row["short"] else "channel_stride_long"]
+        first = row["weight_base"] + (self.labels.index(label) * channels + np.arange(channels)) * stride
+        addresses: Ints = first[:, None] + np.arange(row["segments"]) * self.layer["pitch"]
+        return addresses
+
+
+def header(image: Image) -> dict[str, int]:
+    """NETWORK."""
+    return NETWORK.unpack(_words(image.program, 0, NETWORK, 1)[0])
+
+
+def parse(image: Image) -> list[ParsedLayer]:
+    """The layers of an image's program.
+
+    Raises ImageError for a program that ends early, names memory that is not there, or contradicts itself.
+    """
+    network, position, last = header(image), NETWORK.words, False
+    layers: list[ParsedLayer] = []
+    names = [layer["name"] for layer in image.meta["layers"]]
+    while not last:
+        if len(layers) == len(names):
+            raise ImageError(f"The program has more layers than the {len(names)} that META names. Compile the network again")
+        layer = LAYER.unpack(_words(image.program, position, LAYER, 1)[0])
+        position += LAYER.words
+        rows = [ROW.unpack(words) for words in _words(image.program, position, ROW, layer["input_rows"] + 1)]
+        position += ROW.words * len(rows)
+        channels = [CHANNEL.unpack(words) for words in _words(image.program, position, CHANNEL, layer["output_channels"])]
+        position += CHANNEL.words * len(channels)
+        bias, multiplier = (np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier"))
+        layers.append(ParsedLayer(names[len(layers)], layer, rows, bias, multiplier))
+        last = bool(layer["last"])
+    if len(layers) < len(names):
+        raise ImageError(f"The program has {len(layers)} layers, META names {len(names)}. Compile the network again")
+    fixed = max(position, network["profile_base"] + PROFILE.words * len(layers) if network["profile_base"] else 0)
+    before = network["norm_dead_zone"]
+    for parsed in layers:
+        for problem in _problems(parsed, fixed, before, image.config):
+            raise ImageError(f"The program of layer {parsed.name} cannot run: {problem}. Compile the network again")
+        before = parsed.layer["norm_dead_zone"]
+    return layers
+
+
+def _words(program: Words, position: int, record: Record, count: int) -> list[list[int]]:
+    """The words of `count` records from `position`."""
+    end = position + record.words * count
+    if end > len(program):
+        raise ImageError(f"The program ends at word {len(program)} within a {record.name} record. Compile the network again")
+    words: list[list[int]] = program[position:end].reshape(count, record.words).tolist()
+    return words
+
+
+def _problems(parsed: ParsedLayer, fixed: int, norm_dead_zone: int, config: Config) -> Iterator[str]:
+    """What no core could walk."""
+    layer = parsed.layer
+    extents = []
+    for base, shape in (("input_base", parsed.input_shape), ("output_base", parsed.output_shape)):
+        end = layer[base] + -(-prod(shape) // WORD_BYTES)
+        extents.append((layer[base], end))
+        if layer[base] < fixed or end > config.data_words:
+            yield f"its {base} {layer[base]} with {end - layer[base]} words leaves {fixed}..{config.data_words}"
+    if extents[0][0] < extents[1][1] and extents[1][0] < extents[0][1]:
+        yield "its input and output overlap"
+    if min(parsed.input_shape) < 1 or min(parsed.output_shape) < 1:
+        yield f"its shapes are {parsed.input_shape} and {parsed.output_shape}"
+    elif layer["dynamic"] and norm_dead_zone != layer["dead_zone"]:
+        yield f"the norm of its input is taken with dead zone {norm_dead_zone}, its counts with {layer['dead_zone']}"
+    if len(parsed.rows) > config.rows or layer["output_channels"] > config.channels:
+        yield f"it has {len(parsed.rows)} rows of {config.rows} and {layer['output_channels']} channels of {config.channels}"
+    if layer["group_channels"] * config.groups != layer["output_channels"]:
+        yield f"{config.groups} groups of {layer['group_channels']} channels are not {layer['output_channels']}"
+    if parsed.vectors != -(-layer["group_channels"] // config.lanes):
+        yield f"{parsed.vectors} vectors do not hold {layer['group_channels']} channels"
+    if parsed.pool != (1, 1) and layer["output_channels"] % WORD_BYTES:
+        yield "its pooled pixels are not whole words"
+    if layer["ring_words"] != layer["ring_rows"] * layer["row_words"] or not 0 < layer["ring_words"] <= config.accumulator_words:
+        yield f"{layer['ring_rows']} rows of {layer['row_words']} words are no ring within {config.accumulator_words}"
+    elif layer["left_words"] + parsed.map_shape[1] * parsed.vectors + layer["right_words"] != layer["row_words"]:
+        yield f"its map and borders are not the {layer['row_words']} words of a row"
+    elif any(row["segments"] and row["ring_start"] % layer["row_words"] for row in parsed.rows):
+        yield "a row's ring_start is within a ring row"
+    elif any(row["segments"] and row["ring_start"] >= layer["ring_words"] for row in parsed.rows):
+        yield "a row's ring_start is outside the ring"
+    if sum(row["done"] for row in parsed.rows) != layer["output_rows"] or parsed.rows[-1]["segments"]:
+        yield "its rows do not complete its output"
+    for label in parsed.labels:
+        starts, words = parsed.starts[label :: parsed.stride_x], parsed.dense_entries(label) // parsed.planes
+        if (np.diff(starts) != parsed.vectors).any() or parsed.dense_entries(label) % (parsed.vectors * parsed.planes):
+            yield f"columns of label {label} do not walk whole pixels"
+        elif starts[0] < 0 or starts[-1] + words > layer["row_words"]:
+            yield f"columns of label {label} walk outside the accumulators of a row"
+
+
+def segment_entries(image: Image) -> tuple[Ints, ...]:
+    """For each group the entries behind each word of its segment table; empty where the configuration is dense."""
+    _, place = TABLE.places["entries"]
+    return tuple((table >> place).astype(np.int64) for table in image.table)
+
+
+class Weights:
+    """The weights of an image, decoded.
+
+    lanes: for each group (entries, L) weight planes; steps: (entries,) address steps.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self.config = image.config
+        self.lanes, self.steps = zip(*(_entries(chunks, image.config) for chunks in image.chunks), strict=True)
+        low = (1 << TABLE.places["entries"][1]) - 1
+        self.first = tuple((table & low).astype(np.int64) for table in image.table)
+        self.count = segment_entries(image)
+
+    def columns(self, parsed: ParsedLayer, row: Row, label: int) -> Ints:
+        """The weights that events in `row` and `label` meet: (input channels, segments, accumulator words, groups, L).
+
+        Raises ImageError for addresses that hold nothing, and for steps that leave the segment.
+        """
+        addresses = parsed.segment_addresses(row, label)
+        words = parsed.dense_entries(label) // parsed.planes
+        groups = [self._segments(parsed, addresses, words, group) for group in range(self.config.groups)]
+        return np.stack(groups, axis=3)
+
+    def _segments(self, parsed: ParsedLayer, addresses: Ints, words: int, group: int) -> Ints:
+        """(*addresses.shape, words, L) of one group."""
+        result = np.zeros((*addresses.shape, words, self.config.lanes), np.int64)
+        flat = result.reshape(addresses.size, words, self.config.lanes)
+        if self.config.sparse:
+            first, count = (
+                part[group][self._within(parsed, addresses, part[group])].reshape(-1) for part in (self.first, self.count)
+            )
+        else:
+            first, count = addresses.reshape(-1), np.full(addresses.size, words * parsed.planes)
+        segment = np.repeat(np.arange(addresses.size), count)
+        place = np.arange(len(segment)) - np.repeat(np.cumsum(count) - count, count)
+        entry = self._within(parsed, first[segment] + place, self.steps[group])
+        plane = place % parsed.planes
+        steps = self.steps[group][entry] + (plane == 0)
+        total = np.cumsum(steps)
+        word = total - np.repeat(np.concatenate([[0], total])[np.cumsum(count) - count], count) - 1
+        if (word >= words).any():
+            raise ImageError(f"The weights of layer {parsed.name} step over the end of a segment. Compile the network again")
+        for level in range(parsed.planes):
+            chosen = plane == level
+            flat[segment[chosen], word[chosen]] += self.lanes[group][entry[chosen]] << (level * self.config.weight_bits)
+        return result
+
+    def _within(self, parsed: ParsedLayer, addresses: Ints, memory: Ints) -> Ints:
+        """The addresses, all of which `memory` has."""
+        if addresses.size and int(addresses.max()) >= len(memory):
+            raise ImageError(
+                f"Layer {parsed.name} walks to address {int(addresses.max())} of {len(memory)}. Compile the network again"
+            )
+        return addresses
+
+
+def _entries(chunks: Words, config: Config) -> tuple[Ints, Ints]:
+    """(entries, L) signed lanes and (entries,) steps."""
+    octets = np.ascontiguousarray(chunks, "<u4").view(np.uint8).reshape(len(chunks), config.entry_chunks * WORD_BYTES)
+    bits = np.unpackbits(octets, axis=1, bitorder="little")
+    weight_bits = config.lanes * config.weight_bits
+    places = 1 << np.arange(config.weight_bits)
+    places[-1] = -places[-1]
+    lanes = bits[:, :weight_bits].reshape(len(chunks), config.lanes, config.weight_bits) @ places
+    steps = bits[:, weight_bits : config.entry_bits] @ (1 << np.arange(config.step_bits))
+    return lanes.astype(np.int64), steps.astype(np.int64)

@@ -1,0 +1,163 @@
+"""Random small networks that use everything the machine has, and fit the configuration they are made for."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from galton.bounds import accumulator_bounds
+from galton.compiler import compile
+from galton.config import CONFIGS, Config
+from galton.errors import AccumulatorOverflow, FitError
+from galton.network import Activation, Ints, Layer, Network
+from galton.rescale import dynamic_rescaling, rescaling
+
+SMALL: dict[str, Any] = {"accumulator_words": 64, "weight_words": 4096, "data_words": 2048, "rows": 32, "channels": 96}
+
+ODD = {
+    "three-by-five": Config("three-by-five", groups=3, lanes=5, weight_bits=3, count_bits=5, **SMALL),
+    "scalar": Config("scalar", lanes=1, step_bits=1, table_words=4096, **{**SMALL, "accumulator_words": 512}),
+    "two-sparse": Config("two-sparse", groups=2, lanes=3, step_bits=1, planes=1, weight_bits=5, table_words=4096, **SMALL),
+    "wide-step": Config("wide-step", groups=4, lanes=2, step_bits=5, weight_bits=2, table_words=4096, count_bits=3, **SMALL),
+    "one-plane": Config("one-plane", groups=2, lanes=4, planes=1, weight_bits=8, accumulator_bits=24, **SMALL),
+    "broad": Config("broad", lanes=32, weight_bits=4, step_bits=3, table_words=2048, accumulator_bits=26, **SMALL),
+}
+"""Configurations unlike the named ones: odd sizes, entries of several words, few accumulators."""
+
+EVERY = {**CONFIGS, **ODD}
+
+
+def random_network(
+    seed: int,
+    config: Config,
+    *,
+    layers: int = 4,
+    size: int = 9,
+    channels: int = 20,
+    kernel: int = 5,
+    operations: int = 300_000,
+) -> Network:
+    """A network of 1..`layers` layers that compiles for `config`, the same for the same arguments.
+
+    size: most input rows and columns. channels: most output channels of a layer. kernel: most kernel rows and columns.
+    operations: most multiply-accumulates of all layers together, which bounds the cycles of a simulation.
+    """
+    rng = np.random.default_rng([seed, *config.name.encode()])
+    for attempt in range(200):
+        reach = 1 - attempt / 250
+        network = _drawn(rng, f"random-{seed}", config, layers, max(1, int(size * reach)), max(1, int(channels * reach)), kernel)
+        if sum(layer.dense_operations for layer in network.layers) > operations:
+            continue
+        try:
+            compile(network, config)
+        except (FitError, AccumulatorOverflow):
+            continue
+        return network
+    raise AssertionError(f"No random network of seed {seed} fits {config.name}")
+
+
+def random_inputs(seed: int, network: Network, n: int = 2) -> Ints:
+    """Raw inputs (n, rows, columns, channels): noise, blobs of zeros, extremes; the first may be all zeros."""
+    rng = np.random.default_rng([seed, 1])
+    low, high = network.input_low, network.input_high
+    raw = rng.integers(low, high + 1, size=(n, *network.input_shape))
+    raw = np.where(rng.random(raw.shape) < rng.choice([0, 0.3, 0.8]), 0, raw)
+    raw = np.where(rng.random(raw.shape) < rng.choice([0, 0.1]), rng.choice([low, high], size=raw.shape), raw)
+    if rng.random() < 0.1:
+        raw[0] = 0
+    return raw
+
+
+def _drawn(
+    rng: np.random.Generator, name: str, config: Config, layers: int, size: int, channels: int, kernel: int
+) -> Network | None:
+    """A network, or None where a layer would leave nothing."""
+    signed = bool(rng.random() < 0.4)
+    low, high = (-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if signed else (0, int(rng.integers(1, 256)))
+    shape = tuple(int(value) for value in (*rng.integers(1, size + 1, size=2), rng.integers(1, 5)))
+    network_shape, limits, found = (shape[0], shape[1], shape[2]), (low, high), []
+    current = network_shape
+    for index in range(int(rng.integers(1, layers + 1))):
+        layer = _tried(rng, f"layer{index}", current, limits, config, channels, kernel)
+        found.append(layer)
+        current, limits = layer.output_shape, (layer.low, layer.high)
+    return Network(name, network_shape, tuple(found), 1 / 255, low, high)
+
+
+def _tried(
+    rng: np.random.Generator,
+    name: str,
+    shape: tuple[int, int, int],
+    limits: tuple[int, int],
+    config: Config,
+    channels: int,
+    kernel: int,
+) -> Layer:
+    """The first layer drawn that leaves an output and can be rescaled."""
+    while True:
+        try:
+            return _layer(rng, name, shape, limits, config, channels, kernel)
+        except (ValueError, AccumulatorOverflow):
+            continue
+
+
+def _layer(
+    rng: np.random.Generator,
+    name: str,
+    shape: tuple[int, int, int],
+    limits: tuple[int, int],
+    config: Config,
+    channels: int,
+    kernel: int,
+) -> Layer:
+    """A layer for an input of `shape` and raw range `limits`; ValueError where it leaves nothing."""
+    options: dict[str, Any] = {}
+    outputs = int(rng.integers(1, channels + 1))
+    if rng.random() < 0.2:
+        shape, taps = (1, 1, prod(shape)), (1, 1)
+    else:
+        taps = (int(rng.integers(1, kernel + 1)), int(rng.integers(1, kernel + 1)))
+        options["stride"] = tuple(int(rng.choice([1, 1, 2, 3, 4])) for _ in range(2))
+        reach = kernel + 2 if rng.random() < 0.2 else 2
+        options["padding"] = tuple(int(value) for value in rng.integers(0, reach + 1, size=4))
+        options["pool"] = tuple(int(rng.choice([1, 1, 2, 3])) for _ in range(2))
+    weights = _weights(rng, (outputs, *taps, shape[2]), config)
+    activation = _activation(rng, prod(shape))
+    low, high = (-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if rng.random() < 0.3 else (0, int(rng.integers(1, 256)))
+    bounds = accumulator_bounds(weights, activation, *limits, config.count_limit)
+    real = max(-low, high) / np.maximum(bounds, 1) * rng.uniform(1, 12, size=outputs)
+    bias = rng.uniform(-1, 1, size=outputs) * max(-low, high) / 2
+    if activation.dynamic:
+        norm_max = prod(shape) * max(-limits[0], limits[1])
+        reals = real / max(norm_max, activation.samples + 1) * rng.uniform(1, 5)
+        multiplier, norm_shift, multiplier_shift, shift, stored = dynamic_rescaling(
+            reals, activation.samples, norm_max, bias, bounds
+        )
+        options |= {"norm_shift": norm_shift, "multiplier_shift": multiplier_shift}
+    else:
+        multiplier, stored, shift = rescaling(real, bias, bounds)
+    return Layer(name, shape, weights, multiplier, stored, shift, low, high, activation, **options)
+
+
+def _weights(rng: np.random.Generator, shape: tuple[int, ...], config: Config) -> Ints:
+    """Weights of one or two planes, with single zeros, zero vectors, and sometimes a whole input channel of zeros."""
+    limit = config.wide_weight_limit if rng.random() < 0.3 else config.weight_limit
+    weights = rng.integers(-limit, limit + 1, size=shape)
+    weights = np.where(rng.random(shape) < rng.choice([0, 0.5, 0.9]), 0, weights)
+    weights = np.where(rng.random((1, *shape[1:])) < rng.choice([0, 0.3, 0.8]), 0, weights)
+    return weights.astype(np.int64)
+
+
+def _activation(rng: np.random.Generator, size: int) -> Activation:
+    """Any mode, static or dynamic, with and without a dead zone."""
+    mode = str(rng.choice(["monte_carlo", "rounding", "bypass"]))
+    dead_zone = int(rng.choice([0, 0, rng.integers(1, 60)]))
+    if mode == "bypass":
+        return Activation(mode, dead_zone=dead_zone)
+    residue = int(rng.integers(0, 1 << 16)) if mode == "monte_carlo" else 1 << 15
+    if rng.random() < 0.4:
+        return Activation(mode, 0, max(1, int(size * rng.uniform(0.1, 3))), residue, dead_zone)
+    step = int(rng.choice([rng.integers(1, 1 << 16), rng.integers(1 << 8, 1 << 12), (1 << 16) - 1]))
+    return Activation(mode, step, 0, residue, dead_zone)
