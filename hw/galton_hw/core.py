@@ -1,0 +1,232 @@
+"""The core: composition only."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from galton.config import Config
+from galton.format import MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, SHIFTS, WORD_BITS
+from galton_hw.dispatch import Dispatch
+from galton_hw.divider import StepDivider
+from galton_hw.drain import Drain
+from galton_hw.group import Group
+from galton_hw.layout import layout
+from galton_hw.memory import OnePortMemory
+from galton_hw.norm import Norm
+from galton_hw.quantizer import Quantizer
+from galton_hw.registers import BusSignature, Registers
+from galton_hw.scan import Scan, tag_layout
+from galton_hw.sequencer import Sequencer
+
+
+class Core(wiring.Component):
+    """A network's words in, its words out, for whatever network was loaded over the bus (format.NETWORK).
+
+    Parameters: `config`, and `tech` as in galton_hw.memory.
+    Members: `bus`, see registers.BusSignature; `i`, words of input tensors; `o`, words of output tensors.
+    """
+
+    def __init__(self, config: Config, tech: str = "generic") -> None:
+        self.config, self.tech = config, tech
+        super().__init__(
+            {
+                "bus": In(BusSignature()),
+                "i": In(stream.Signature(WORD_BITS)),
+                "o": Out(stream.Signature(WORD_BITS)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, tech = self.config, self.tech
+        registers, sequencer = Registers(config), Sequencer(config)
+        norm, divider = Norm(), StepDivider()
+        memory = OnePortMemory(config.data_words, WORD_BITS, tech)
+        scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)
+        quantizer = Quantizer(config.count_bits, tag_layout(config), tech)
+        groups = [Group(config, tech) for _ in range(config.groups)]
+
+        # What the host disables forgets everything; the engine rests but for a layer's run and the sweep of the accumulators.
+        disabled, resting, odd = Signal(), Signal(), Signal()
+        m.d.comb += [
+            disabled.eq(~registers.enable),
+            resting.eq(disabled | ~(sequencer.running | sequencer.sweep)),
+        ]
+        m.d.sync += odd.eq(~odd & ~resting)
+        m.submodules.registers, m.submodules.memory = registers, memory
+        for name, part in {"sequencer": sequencer, "norm": norm, "divider": divider}.items():
+            m.submodules[name] = ResetInserter(disabled)(part)
+        engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
+        engine |= {f"group_{index}": group for index, group in enumerate(groups)}
+        for name, part in engine.items():
+            m.submodules[name] = ResetInserter(resting)(part)
+
+        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
+        wiring.connect(m, wiring.flipped(self.i), sequencer.i)
+        wiring.connect(m, sequencer.o, wiring.flipped(self.o))
+        wiring.connect(m, scan.o, quantizer.i)
+        wiring.connect(m, quantizer.o, dispatch.i)
+        for index, group in enumerate(groups):
+            wiring.connect(m, dispatch.o[index], group.i)
+        self._connect_memories(m, registers, sequencer, memory, scan, drain, groups, disabled, odd)
+        self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups)
+        self._count(m, registers, sequencer, quantizer, dispatch, groups)
+        return m
+
+    def _connect_memories(
+        self,
+        m: Module,
+        registers: Registers,
+        sequencer: Sequencer,
+        memory: OnePortMemory,
+        scan: Scan,
+        drain: Drain,
+        groups: list[Group],
+        disabled: Signal,
+        odd: Signal,
+    ) -> None:
+        """Who has the data memory's port: the host, the sequencer, or in turns the scan and the drain."""
+        host = registers.memory
+        select_data = host.select == MEMORY_DATA
+        with m.If(disabled):
+            m.d.comb += [
+                memory.address.eq(host.address),
+                memory.write.eq(host.write & select_data),
+                memory.write_data.eq(host.write_data),
+            ]
+        with m.Elif(sequencer.owns_memory):
+            m.d.comb += [
+                memory.address.eq(sequencer.address),
+                memory.write.eq(sequencer.write),
+                memory.write_data.eq(sequencer.write_data),
+            ]
+        with m.Else():
+            m.d.comb += [
+                memory.address.eq(Mux(odd, drain.address, scan.address)),
+                memory.write.eq(drain.write),
+                memory.write_data.eq(drain.write_data),
+            ]
+        m.d.comb += [
+            scan.turn.eq(~odd),
+            drain.turn.eq(odd),
+            *(part.read_data.eq(memory.read_data) for part in (sequencer, scan, drain)),
+        ]
+        with m.Switch(host.select):
+            with m.Case(MEMORY_DATA):
+                m.d.comb += host.read_data.eq(memory.read_data)
+            for index, group in enumerate(groups):
+                with m.Case(MEMORY_WEIGHTS + index):
+                    m.d.comb += host.read_data.eq(group.weight_read_data)
+                if self.config.sparse:
+                    with m.Case(MEMORY_TABLE + index):
+                        m.d.comb += host.read_data.eq(group.table_read_data)
+        for index, group in enumerate(groups):
+            m.d.comb += [
+                group.host.eq(disabled),
+                group.host_address.eq(host.address),
+                group.weight_write.eq(host.write & (host.select == MEMORY_WEIGHTS + index)),
+                group.weight_data.eq(host.write_data),
+            ]
+            if self.config.sparse:
+                m.d.comb += [
+                    group.table_write.eq(host.write & (host.select == MEMORY_TABLE + index)),
+                    group.table_word.eq(host.write_data),
+                ]
+
+    def _connect_layer(
+        self,
+        m: Module,
+        sequencer: Sequencer,
+        divider: StepDivider,
+        norm: Norm,
+        memory: OnePortMemory,
+        scan: Scan,
+        quantizer: Quantizer,
+        dispatch: Dispatch,
+        drain: Drain,
+        groups: list[Group],
+    ) -> None:
+        """The layer's record to all that follow it, and what they tell each other."""
+        layer, network = sequencer.layer, sequencer.network
+        static_factor = 1 << min(SHIFTS)
+        m.d.comb += [
+            sequencer.finished.eq(drain.finished),
+            scan.layer.eq(layer),
+            scan.table_write.eq(sequencer.table_write),
+            scan.table_address.eq(sequencer.load_index),
+            scan.table_word.eq(memory.read_data),
+            quantizer.step.eq(Mux(layer.dynamic, divider.step, layer.step)),
+            quantizer.residue.eq(layer.residue),
+            quantizer.carry.eq(layer.carry),
+            quantizer.bypass.eq(layer.bypass),
+            quantizer.dead_zone.eq(layer.dead_zone),
+            quantizer.signed_raw.eq(layer.signed_input),
+            dispatch.ring_rows.eq(layer.ring_rows),
+            dispatch.row_drained.eq(drain.row_drained),
+            drain.layer.eq(layer),
+            drain.load.eq(sequencer.load),
+            drain.load_bias.eq(sequencer.load_bias),
+            drain.load_multiplier.eq(sequencer.load_multiplier),
+            drain.load_channel.eq(sequencer.load_index),
+            drain.load_word.eq(memory.read_data),
+            # A static layer's multipliers go through the product too: times 2^12, shifted back by 12.
+            drain.factor.eq(Mux(layer.dynamic, divider.factor, static_factor)),
+            drain.factor_shift.eq(Mux(layer.dynamic, layer.multiplier_shift, SHIFTS.index(min(SHIFTS)))),
+            divider.start.eq(sequencer.divide),
+            divider.norm.eq(sequencer.norm),
+            divider.samples.eq(layer.samples),
+            divider.norm_shift.eq(layer.norm_shift),
+            sequencer.divided.eq(divider.done),
+            norm.clear.eq(sequencer.norm_clear),
+            norm.word.eq(Mux(sequencer.loading, sequencer.write_data, drain.write_data)),
+            norm.write.eq(Mux(sequencer.loading, sequencer.write, drain.final)),
+            norm.signed_raw.eq(Mux(sequencer.loading, network.signed_input, layer.signed_output)),
+            norm.dead_zone.eq(Mux(sequencer.loading, network.norm_dead_zone, layer.norm_dead_zone)),
+            sequencer.norm_total.eq(norm.total),
+        ]
+        for index, group in enumerate(groups):
+            m.d.comb += [
+                group.layer.eq(layer),
+                group.fetch.eq(drain.fetch[index] | sequencer.sweep),
+                group.fetch_word.eq(Mux(sequencer.sweep, sequencer.sweep_word, drain.fetch_word)),
+                drain.rows_done[index].eq(group.rows_done),
+                drain.accumulators[index].eq(group.accumulators),
+            ]
+
+    def _count(
+        self,
+        m: Module,
+        registers: Registers,
+        sequencer: Sequencer,
+        quantizer: Quantizer,
+        dispatch: Dispatch,
+        groups: list[Group],
+    ) -> None:
+        """The counters of PROFILE, over one inference."""
+        increments = {
+            "cycles": sequencer.counting,
+            "events": dispatch.event,
+            "entries": reduce(add, (group.entry for group in groups)),
+            "fifo_stalls": dispatch.fifo_stall,
+            "ring_stalls": dispatch.ring_stall,
+            "drain_stalls": reduce(add, (group.stolen for group in groups)),
+            "saturations": quantizer.saturated,
+        }
+        counters = Signal(layout(PROFILE, self.config), reset_less=True)
+        for field in PROFILE.fields:
+            m.d.sync += counters[field.name].eq(counters[field.name] + increments[field.name])
+        with m.If(sequencer.begin):
+            m.d.sync += counters.eq(0)
+        m.d.comb += [
+            registers.profile_index.eq(sequencer.profile_index),
+            sequencer.profile.eq(registers.profile),
+            registers.counters.eq(counters),
+            registers.busy.eq(sequencer.busy),
+            registers.layers_done.eq(sequencer.layers_done),
+            registers.saturated.eq(quantizer.saturated),
+        ]

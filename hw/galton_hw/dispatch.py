@@ -1,0 +1,96 @@
+"""From counts to events: drops the zeros, holds back rows that the accumulators have no room for, feeds all groups alike."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from galton.config import Config
+from galton.format import LAYER, ROW
+from galton_hw.layout import field_bits, start_bits
+from galton_hw.quantizer import count_layout
+from galton_hw.scan import tag_layout
+
+
+def event_layout(config: Config) -> data.StructLayout:
+    """An event, or a marker where `magnitude` is 0: an event's count never is. For a marker's fields see scan.tag_layout."""
+    return data.StructLayout(
+        {
+            "magnitude": config.count_bits,
+            "negative": 1,
+            "short": 1,
+            "start": start_bits(config),
+            "column": ceil_log2(config.accumulator_words),
+        }
+    )
+
+
+class Dispatch(wiring.Component):
+    """Counts in, events out to every group at once; zeros take one cycle and go nowhere.
+
+    A marker passes at once; what follows it waits until the output rows that it claims have room in the ring.
+
+    Members
+    -------
+    ring_rows: rows of the ring; row_drained: a row has been emptied.
+    event, fifo_stall, ring_stall: 1 in cycles in which an event leaves, or an item waits for a full FIFO or for the ring.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(count_layout(config.count_bits, tag_layout(config)))),
+                "o": Out(stream.Signature(event_layout(config))).array(config.groups),
+                "ring_rows": In(field_bits(LAYER, "ring_rows")),
+                "row_drained": In(1),
+                "event": Out(1),
+                "fifo_stall": Out(1),
+                "ring_stall": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        item = self.i.payload
+        pending = Signal(field_bits(ROW, "claim"))
+        used = Signal(len(self.ring_rows) + 1)
+        room, blocked, leaves, all_ready = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            room.eq(used + pending <= self.ring_rows),
+            blocked.eq((pending != 0) & ~room),
+            leaves.eq(item.marker | ((item.magnitude != 0) & item.tag.active)),
+            all_ready.eq(1),
+        ]
+        for output in self.o:
+            with m.If(~output.ready):
+                m.d.comb += all_ready.eq(0)
+        for index, output in enumerate(self.o):
+            others = Signal(name=f"others_{index}", init=1)
+            for other in (other for place, other in enumerate(self.o) if place != index):
+                with m.If(~other.ready):
+                    m.d.comb += others.eq(0)
+            m.d.comb += [
+                output.valid.eq(self.i.valid & leaves & ~blocked & others),
+                output.payload.magnitude.eq(item.magnitude),
+                output.payload.negative.eq(item.negative),
+                output.payload.short.eq(item.tag.short),
+                output.payload.start.eq(item.tag.start),
+                output.payload.column.eq(item.tag.column),
+            ]
+        taken = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~blocked & (~leaves | all_ready)),
+            taken.eq(self.i.valid & self.i.ready),
+            self.event.eq(taken & leaves & ~item.marker),
+            self.ring_stall.eq(self.i.valid & blocked),
+            self.fifo_stall.eq(self.i.valid & ~blocked & leaves & ~all_ready),
+        ]
+        m.d.sync += used.eq(used + Mux(room, pending, 0) - self.row_drained)
+        with m.If(room):
+            m.d.sync += pending.eq(0)
+        with m.If(taken & item.marker):
+            m.d.sync += pending.eq(item.tag.claim)
+        return m

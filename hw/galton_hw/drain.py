@@ -1,0 +1,202 @@
+"""The drain: empties finished accumulator rows into the output tensor, one activation a cycle."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from galton.config import Config
+from galton.format import LAYER, MULTIPLIER_BITS, TOTAL_BITS, WORD_BITS
+from galton_hw.group import Group
+from galton_hw.layout import field_bits, layout
+from galton_hw.rescale import Rescale
+from galton_hw.writer import Writer
+
+
+class Drain(wiring.Component):
+    """Walks a finished row: left border, pixels (groups, vectors, lanes), right border; borders are only cleared.
+
+    A fetch takes as many cycles as it yields activations, a border word one. Fetches of one row follow each other without a
+    gap; a row begins at the earliest two cycles after the last group is done with it, or one after the last fetch of the row
+    before.
+
+    Members
+    -------
+    rows_done: from each group. fetch, fetch_word: to each group. accumulators: from each group, Group.fetch_latency later.
+    row_drained: 1 in the cycle of a row's last fetch; finished: 1 once everything is written.
+    turn, address, write, write_data, final, read_data: as in Writer.
+    load_*, factor*: as in Rescale.
+    """
+
+    settle_cycles = 13
+    """From a last fetch's end until nothing is on its way to the writer's word."""
+    finish_cycles = 23
+    """From a last fetch's end until the flushed word has been written and counted."""
+
+    def __init__(self, config: Config, tech: str = "generic") -> None:
+        self.config, self.tech = config, tech
+        accumulators = data.ArrayLayout(signed(config.accumulator_bits), config.lanes)
+        super().__init__(
+            {
+                "layer": In(layout(LAYER, config)),
+                "rows_done": In(data.ArrayLayout(field_bits(LAYER, "output_rows"), config.groups)),
+                "fetch": Out(config.groups),
+                "fetch_word": Out(ceil_log2(config.accumulator_words)),
+                "accumulators": In(data.ArrayLayout(accumulators, config.groups)),
+                "row_drained": Out(1),
+                "finished": Out(1),
+                "turn": In(1),
+                "address": Out(ceil_log2(config.data_words)),
+                "write": Out(1),
+                "write_data": Out(WORD_BITS),
+                "final": Out(1),
+                "read_data": In(WORD_BITS),
+                "load": In(1),
+                "load_bias": In(1),
+                "load_multiplier": In(1),
+                "load_channel": In(ceil_log2(config.channels)),
+                "load_word": In(TOTAL_BITS),
+                "factor": In(MULTIPLIER_BITS),
+                "factor_shift": In(2),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, layer = self.config, self.layer
+        lanes_shape = range(config.lanes + 1)
+
+        # The walk over a row.
+        ring, word, pixel = (Signal(len(self.fetch_word), name=name) for name in ("ring", "word", "pixel"))
+        count = Signal(max(len(layer.left_words), len(layer.output_columns)))
+        vector = Signal(layer.vectors.shape())
+        group = Signal(range(max(config.groups, 2)))
+        remaining = Signal(layer.group_channels.shape())
+        pause = Signal(range(config.lanes))
+        drained = Signal(len(self.rows_done[0]))
+        settled = Signal(range(self.finish_cycles + 1))
+        lanes = Signal(lanes_shape)
+        ready, border, yields = Signal(), Signal(), Signal()
+        next_ring = Signal(len(ring) + 1)
+        m.d.comb += [
+            lanes.eq(Mux(remaining > config.lanes, config.lanes, remaining)),
+            ready.eq(Cat(rows != drained for rows in self.rows_done).all()),
+            next_ring.eq(ring + layer.row_words),
+            self.fetch_word.eq(word),
+        ]
+        with m.If(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
+        last_column = Signal()
+        m.d.comb += last_column.eq(count == layer.output_columns)
+
+        def end_row() -> None:
+            m.d.comb += self.row_drained.eq(1)
+            m.d.sync += [drained.eq(drained + 1), ring.eq(Mux(next_ring == layer.ring_words, 0, next_ring))]
+            m.next = "WAIT"
+            with m.If(drained + 1 == layer.output_rows):
+                m.next = "SETTLE"
+
+        with m.If(border | yields):
+            m.d.sync += word.eq(word + 1)
+        with m.FSM() as fsm:
+            with m.State("WAIT"), m.If(ready):
+                m.d.sync += [
+                    word.eq(ring),
+                    pixel.eq(ring),
+                    count.eq(0),
+                    remaining.eq(layer.group_channels),
+                ]
+                with m.If(layer.left_words != 0):
+                    m.next = "LEFT"
+                with m.Else():
+                    m.next = "MAP"
+            with m.State("LEFT"), m.If(pause == 0):
+                m.d.comb += border.eq(1)
+                m.d.sync += count.eq(count + 1)
+                with m.If(count + 1 == layer.left_words):
+                    m.d.sync += [count.eq(0), pixel.eq(word + 1)]
+                    m.next = "MAP"
+            with m.State("MAP"), m.If(pause == 0):
+                m.d.comb += yields.eq(1)
+                m.d.sync += [pause.eq(lanes - 1), vector.eq(vector + 1), remaining.eq(remaining - config.lanes)]
+                with m.If(vector == layer.vectors):
+                    m.d.sync += [vector.eq(0), remaining.eq(layer.group_channels), group.eq(group + 1), word.eq(pixel)]
+                    with m.If(group == config.groups - 1):
+                        m.d.sync += [group.eq(0), word.eq(word + 1), pixel.eq(word + 1), count.eq(count + 1)]
+                        with m.If(last_column):
+                            m.d.sync += count.eq(0)
+                            with m.If(layer.right_words != 0):
+                                m.next = "RIGHT"
+                            with m.Else():
+                                end_row()
+            with m.State("RIGHT"), m.If(pause == 0):
+                m.d.comb += border.eq(1)
+                m.d.sync += count.eq(count + 1)
+                with m.If(count + 1 == layer.right_words):
+                    end_row()
+            with m.State("SETTLE"), m.If(pause == 0):
+                m.d.sync += settled.eq(settled + 1)
+        settling = Signal()
+        m.d.comb += [
+            settling.eq(fsm.ongoing("SETTLE")),
+            self.finished.eq(settling & (settled == self.finish_cycles)),
+        ]
+        for index in range(config.groups):
+            m.d.comb += self.fetch[index].eq(border | (yields & (group == index)))
+
+        # Fetched words arrive just when the activations of the one before are used up.
+        arrival = data.StructLayout({"lanes": lanes_shape, "group": group.shape(), "last_column": 1})
+        fetched = [Signal(arrival, name=f"fetched_{index}") for index in range(Group.fetch_latency)]
+        m.d.sync += [
+            fetched[0].lanes.eq(Mux(yields, lanes, 0)),
+            fetched[0].group.eq(group),
+            fetched[0].last_column.eq(last_column),
+            *(after.eq(before) for before, after in pairwise(fetched)),
+        ]
+        arrived = fetched[-1]
+        held = Signal(data.ArrayLayout(signed(config.accumulator_bits), config.lanes), reset_less=True)
+        left = Signal(lanes_shape)
+        in_last_column = Signal(reset_less=True)
+        with m.If(left != 0):
+            m.d.sync += left.eq(left - 1)
+            m.d.sync += [held[lane].eq(held[lane + 1]) for lane in range(config.lanes - 1)]
+        with m.If(arrived.lanes != 0):
+            m.d.sync += [
+                held.eq(Array(self.accumulators[index] for index in range(config.groups))[arrived.group]),
+                left.eq(arrived.lanes),
+                in_last_column.eq(arrived.last_column),
+            ]
+
+        m.submodules.rescale = rescale = Rescale(config, self.tech)
+        m.submodules.writer = writer = Writer(config)
+        columns = [Signal(name=f"last_column_{index}", reset_less=True) for index in range(Rescale.latency)]
+        m.d.sync += [after.eq(before) for before, after in zip([in_last_column, *columns], columns, strict=False)]
+        m.d.comb += [
+            rescale.layer.eq(layer),
+            rescale.i_valid.eq(left != 0),
+            rescale.accumulator.eq(held[0]),
+            rescale.load.eq(self.load),
+            rescale.load_bias.eq(self.load_bias),
+            rescale.load_multiplier.eq(self.load_multiplier),
+            rescale.load_channel.eq(self.load_channel),
+            rescale.load_word.eq(self.load_word),
+            rescale.factor.eq(self.factor),
+            rescale.factor_shift.eq(self.factor_shift),
+            writer.layer.eq(layer),
+            writer.valid.eq(rescale.o_valid),
+            writer.raw.eq(rescale.raw),
+            writer.last_channel.eq(rescale.o_last_channel),
+            writer.last_column.eq(columns[-1]),
+            writer.flush.eq(settling & (settled == self.settle_cycles)),
+            writer.turn.eq(self.turn),
+            writer.read_data.eq(self.read_data),
+            self.address.eq(writer.address),
+            self.write.eq(writer.write),
+            self.write_data.eq(writer.write_data),
+            self.final.eq(writer.final),
+        ]
+        return m

@@ -1,0 +1,106 @@
+"""The lanes: L multiply-accumulates a cycle into one word of the accumulator memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from galton.config import Config
+from galton_hw.memory import TwoPortMemory
+from galton_hw.multiplier import LaneMultipliers
+
+
+class Lanes(wiring.Component):
+    """accumulator[word] += count * weights, or read and clear, one operation a cycle.
+
+    Pipeline, counted from the cycle of `issue` or `clear`: 1 the entry arrives, weights get the count's sign and their plane;
+    2 multiply, read the accumulators; 3 add and write back. A word written in the cycle before is forwarded, so that the same
+    word can be hit in every cycle.
+
+    Members
+    -------
+    issue: an entry of the segment at hand, whose weights arrive in `entry` a cycle later; `first` of the segment; `high` plane.
+    word: with `first`, accumulator word of the segment; with `clear`, the word to read and clear.
+    accumulators: the word as it was, three cycles after `clear`.
+    """
+
+    def __init__(self, config: Config, tech: str = "generic") -> None:
+        self.config, self.tech = config, tech
+        super().__init__(
+            {
+                "two_planes": In(1),
+                "issue": In(1),
+                "clear": In(1),
+                "word": In(ceil_log2(config.accumulator_words)),
+                "first": In(1),
+                "high": In(1),
+                "magnitude": In(config.count_bits),
+                "negative": In(1),
+                "entry": In(config.entry_bits),
+                "accumulators": Out(data.ArrayLayout(signed(config.accumulator_bits), config.lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        m.submodules.multipliers = multipliers = LaneMultipliers(config.lanes, self.tech)
+        m.submodules.memory = memory = TwoPortMemory(config.accumulator_words, config.accumulator_bits * config.lanes)
+
+        # 1: the entry is here.
+        issued, cleared = Signal(), Signal()
+        word = Signal(len(self.word), reset_less=True)
+        first, high, negative = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        magnitude = Signal(config.count_bits, reset_less=True)
+        m.d.sync += [
+            issued.eq(self.issue),
+            cleared.eq(self.clear),
+            word.eq(self.word),
+            first.eq(self.first),
+            high.eq(self.high),
+            negative.eq(self.negative),
+            magnitude.eq(self.magnitude),
+        ]
+        following, here = Signal(len(self.word), reset_less=True), Signal(len(self.word))
+        bits = config.weight_bits
+        step = self.entry[config.lanes * bits :]
+        m.d.comb += here.eq(Mux(first | cleared, word, following) + Mux(cleared, 0, step))
+        with m.If(issued):
+            m.d.sync += following.eq(here + Mux(self.two_planes & ~high, 0, 1))
+        m.d.comb += multipliers.magnitude.eq(Mux(issued, magnitude, 0))
+        for lane in range(config.lanes):
+            weight = self.entry[lane * bits : (lane + 1) * bits].as_signed()
+            operand = Signal(signed(8), name=f"operand_{lane}")
+            m.d.comb += [operand.eq(Mux(negative, -weight, weight)), multipliers.weights[lane].eq(operand)]
+            if config.planes == 2:
+                m.d.comb += multipliers.weights[lane].eq(Mux(high, operand << bits, operand))
+
+        # 2: multiply, read.
+        read = Signal(data.StructLayout({"write": 1, "clear": 1, "word": len(self.word)}))
+        m.d.sync += [read.write.eq(issued | cleared), read.clear.eq(cleared), read.word.eq(here)]
+        m.d.comb += [memory.read.eq(1), memory.read_address.eq(read.word)]
+
+        # 3: add, write.
+        add, last = Signal.like(read), Signal.like(read)
+        forward = Signal()
+        m.d.sync += [add.eq(read), last.eq(add)]
+        m.d.comb += [
+            forward.eq(last.write & (last.word == add.word)),
+            memory.write.eq(add.write),
+            memory.write_address.eq(add.word),
+        ]
+        stored = data.View(self.accumulators.shape(), memory.read_data)
+        sums = Signal(self.accumulators.shape())
+        last_sums = Signal.like(sums, reset_less=True)
+        m.d.sync += last_sums.eq(sums)
+        m.d.comb += memory.write_data.eq(sums)
+        for lane in range(config.lanes):
+            current = Mux(forward, last_sums[lane], stored[lane])
+            # A word is never cleared in the cycle after it was written: the marker that frees a row comes in between.
+            m.d.comb += [
+                self.accumulators[lane].eq(stored[lane]),
+                sums[lane].eq(Mux(add.clear, 0, current) + multipliers.products[lane]),
+            ]
+        return m

@@ -1,0 +1,161 @@
+"""Multipliers with registers on both sides, in the form that each FPGA family's DSP blocks want.
+
+iCE40: yosys maps products to SB_MAC16 only with `-dsp`, which has no cap and rewrites instantiated blocks; so blocks are
+instantiated here and `-dsp` is never given. Two 8 x 8 products share a block. Other families infer DSPs from the generic form.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from galton_hw.memory import TECHNOLOGIES
+
+
+def _mac16(a: Value, b: Value, product: Signal, enable: Value, *, signed_a: bool, signed_b: bool, dual: bool) -> Instance:
+    """SB_MAC16 as 16 x 16 or as two 8 x 8 products, operands and product registered (Lattice TN1295)."""
+    output_select = 2 if dual else 3
+    return Instance(
+        "SB_MAC16",
+        p_A_REG=1,
+        p_B_REG=1,
+        p_TOP_8x8_MULT_REG=1 if dual else 0,
+        p_BOT_8x8_MULT_REG=1 if dual else 0,
+        p_PIPELINE_16x16_MULT_REG1=0,
+        p_PIPELINE_16x16_MULT_REG2=0 if dual else 1,
+        p_TOPOUTPUT_SELECT=output_select,
+        p_BOTOUTPUT_SELECT=output_select,
+        p_MODE_8x8=1 if dual else 0,
+        p_A_SIGNED=int(signed_a),
+        p_B_SIGNED=int(signed_b),
+        i_CLK=ClockSignal("sync"),
+        i_CE=enable,
+        i_A=a,
+        i_B=b,
+        i_C=Const(0, 16),
+        i_D=Const(0, 16),
+        i_AHOLD=Const(0),
+        i_BHOLD=Const(0),
+        i_CHOLD=Const(0),
+        i_DHOLD=Const(0),
+        i_IRSTTOP=Const(0),
+        i_IRSTBOT=Const(0),
+        i_ORSTTOP=Const(0),
+        i_ORSTBOT=Const(0),
+        i_OLOADTOP=Const(0),
+        i_OLOADBOT=Const(0),
+        i_ADDSUBTOP=Const(0),
+        i_ADDSUBBOT=Const(0),
+        i_OHOLDTOP=Const(0),
+        i_OHOLDBOT=Const(0),
+        i_CI=Const(0),
+        i_ACCUMCI=Const(0),
+        i_SIGNEXTIN=Const(0),
+        o_O=product,
+    )
+
+
+class Multiplier(wiring.Component):
+    """product = a * b, both unsigned, or a signed; b has at most 16 bits.
+
+    Latency 2 in cycles with `enable`: operands are registered, then the product. Throughput 1. Exact.
+
+    Parameters: `a_bits`, `b_bits`, `a_signed`, `tech`. On ice40 an `a` of more than 16 bits takes two blocks, whose sum follows
+    the product registers.
+    """
+
+    latency = 2
+
+    def __init__(self, a_bits: int, b_bits: int, *, a_signed: bool = False, tech: str = "generic") -> None:
+        if tech not in TECHNOLOGIES:
+            raise ValueError(f"tech must be one of {TECHNOLOGIES}, not {tech!r}")
+        if b_bits > 16 or a_bits > 32:
+            raise ValueError(f"Operands have at most 32 and 16 bits, not {a_bits} and {b_bits}")
+        self.tech = tech
+        a_shape = signed(a_bits) if a_signed else unsigned(a_bits)
+        product = signed(a_bits + b_bits) if a_signed else unsigned(a_bits + b_bits)
+        super().__init__({"enable": In(1), "a": In(a_shape), "b": In(b_bits), "product": Out(product)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if self.tech == "ice40":
+            self._instances(m)
+            return m
+        a = Signal(self.a.shape(), reset_less=True)
+        b = Signal(self.b.shape(), reset_less=True)
+        product = Signal(self.product.shape(), reset_less=True)
+        m.d.comb += self.product.eq(product)
+        with m.If(self.enable):
+            m.d.sync += [a.eq(self.a), b.eq(self.b), product.eq(a * b)]
+        return m
+
+    def _instances(self, m: Module) -> None:
+        is_signed = self.a.shape().signed
+        # A signed operand that fits one block is sign-extended into it; a longer one is an unsigned low and a signed high half.
+        halves = [self.a] if len(self.a) <= 16 else [self.a[:16], self.a[16:].as_signed() if is_signed else self.a[16:]]
+        total: Value = Const(0, 1)
+        for index, half in enumerate(halves):
+            operand = Signal(signed(16) if half.shape().signed else unsigned(16), name=f"operand_{index}")
+            output = Signal(32, name=f"output_{index}")
+            m.d.comb += operand.eq(half)
+            m.submodules[f"mac_{index}"] = _mac16(
+                operand,
+                Cat(self.b, Const(0, 16 - len(self.b))),
+                output,
+                self.enable,
+                signed_a=half.shape().signed,
+                signed_b=False,
+                dual=False,
+            )
+            total = total + ((output.as_signed() if half.shape().signed else output) << (16 * index))
+        m.d.comb += self.product.eq(total)
+
+
+class LaneMultipliers(wiring.Component):
+    """products[i] = magnitude[i] * weights[i], unsigned 8 bit times signed 8 bit, registered before and after.
+
+    Latency 2, throughput 1, exact. Parameters: `lanes`, `tech`; on ice40 two lanes share a block.
+    """
+
+    latency = 2
+
+    def __init__(self, lanes: int, tech: str = "generic") -> None:
+        if tech not in TECHNOLOGIES:
+            raise ValueError(f"tech must be one of {TECHNOLOGIES}, not {tech!r}")
+        self.lanes, self.tech = lanes, tech
+        super().__init__(
+            {
+                "magnitude": In(8),
+                "weights": In(data.ArrayLayout(signed(8), lanes)),
+                "products": Out(data.ArrayLayout(signed(16), lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if self.tech == "generic":
+            magnitude = Signal(8, reset_less=True)
+            m.d.sync += magnitude.eq(self.magnitude)
+            for lane in range(self.lanes):
+                weight = Signal(signed(8), name=f"weight_{lane}", reset_less=True)
+                product = Signal(signed(16), name=f"product_{lane}", reset_less=True)
+                m.d.sync += [weight.eq(self.weights[lane]), product.eq(magnitude * weight)]
+                m.d.comb += self.products[lane].eq(product)
+            return m
+        for pair in range(0, self.lanes, 2):
+            output = Signal(32, name=f"output_{pair}")
+            high = self.weights[pair + 1] if pair + 1 < self.lanes else Const(0, signed(8))
+            m.submodules[f"mac_{pair}"] = _mac16(
+                Cat(self.magnitude, self.magnitude),
+                Cat(self.weights[pair], high),
+                output,
+                Const(1),
+                signed_a=False,
+                signed_b=True,
+                dual=True,
+            )
+            m.d.comb += self.products[pair].eq(output[:16].as_signed())
+            if pair + 1 < self.lanes:
+                m.d.comb += self.products[pair + 1].eq(output[16:].as_signed())
+        return m

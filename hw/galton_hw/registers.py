@@ -1,0 +1,182 @@
+"""The register bus: identity, status, control, counters, and a window into every memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from galton.config import Config
+from galton.format import (
+    CONTROL,
+    IDENTITY,
+    MEMORY_TABLE,
+    MEMORY_WEIGHTS,
+    PROFILE,
+    REGISTERS,
+    STATUS,
+    WORD_BITS,
+)
+from galton_hw.layout import layout
+
+SELECT_BITS = 8
+
+
+class BusSignature(wiring.Signature):
+    """A request is held with `valid` until the cycle with `ready`; `read_data` counts in that cycle.
+
+    `address` numbers 32-bit registers (format.REGISTERS).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "valid": Out(1),
+                "write": Out(1),
+                "address": Out(8),
+                "write_data": Out(WORD_BITS),
+                "ready": In(1),
+                "read_data": In(WORD_BITS),
+            }
+        )
+
+
+class HostMemorySignature(wiring.Signature):
+    """The host's way to all memories: `select` as in format.MEMORY_*; a word read comes one cycle after its address."""
+
+    def __init__(self, config: Config) -> None:
+        depth = max(config.data_words, config.weight_words, config.table_words)
+        width = WORD_BITS * config.entry_chunks
+        super().__init__(
+            {
+                "select": Out(SELECT_BITS),
+                "address": Out(ceil_log2(depth)),
+                "write": Out(1),
+                "write_data": Out(width),
+                "read_data": In(width),
+            }
+        )
+
+
+class Registers(wiring.Component):
+    """Answers the register bus: registers after 2 cycles, words of a memory after 3.
+
+    The memory window works while `control.enable` is 0; otherwise writes to it do nothing and reads give 0. An entry wider
+    than 32 bits takes several accesses, low word first; the address moves on after the last.
+
+    Counters read as 0, or as some other counter, while an inference runs.
+
+    Members: `bus`; `memory`; `enable`; `busy`, `layers_done`, `counters` to show; `saturated` sets the sticky flag that enabling
+    clears; `profile` is the counter of number `profile_index` while `busy`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "bus": In(BusSignature()),
+                "memory": Out(HostMemorySignature(config)),
+                "enable": Out(1),
+                "busy": In(1),
+                "layers_done": In(next(field.bits for field in STATUS.fields if field.name == "layer")),
+                "saturated": In(1),
+                "counters": In(layout(PROFILE, config)),
+                "profile_index": In(range(PROFILE.words)),
+                "profile": Out(WORD_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, bus, memory = self.config, self.bus, self.memory
+        enable, sticky = Signal(), Signal()
+        status, control = Signal(layout(STATUS)), Signal(layout(CONTROL))
+        m.d.comb += [
+            self.enable.eq(enable),
+            status.busy.eq(self.busy),
+            status.saturated.eq(sticky),
+            status.layer.eq(self.layers_done),
+            control.enable.eq(enable),
+        ]
+        with m.If(self.saturated):
+            m.d.sync += sticky.eq(1)
+
+        select = Signal(SELECT_BITS)
+        address = Signal.like(memory.address)
+        chunks = config.entry_chunks
+        chunk = Signal(range(max(chunks, 2)))
+        is_weights, last_chunk = Signal(), Signal()
+        m.d.comb += [
+            is_weights.eq((select >= MEMORY_WEIGHTS) & (select < MEMORY_TABLE)),
+            last_chunk.eq(~is_weights | (chunk == chunks - 1)),
+            memory.select.eq(select),
+            memory.address.eq(address),
+        ]
+        # The low words of a wide entry wait for the last one.
+        waiting = [Signal(WORD_BITS, name=f"waiting_{index}", reset_less=True) for index in range(chunks - 1)]
+        m.d.comb += memory.write_data.eq(
+            Mux(is_weights, Cat(*waiting, bus.write_data), bus.write_data) if waiting else bus.write_data
+        )
+
+        plain = {
+            "identity": Const(IDENTITY, WORD_BITS),
+            "digest": Const(config.digest, WORD_BITS),
+            "status": status.as_value(),
+            "control": control.as_value(),
+            "memory_select": select,
+            "memory_address": address,
+        }
+        value = Signal(WORD_BITS)
+        with m.Switch(bus.address):
+            for name, source in plain.items():
+                with m.Case(REGISTERS[name]):
+                    m.d.comb += value.eq(source)
+            with m.Default():
+                m.d.comb += value.eq(self.profile)
+        # One multiplexer serves the bus and, while an inference runs, the sequencer.
+        first = REGISTERS[PROFILE.fields[0].name]
+        with m.Switch(Mux(self.enable & self.busy, self.profile_index + first, bus.address)):
+            for field in PROFILE.fields:
+                with m.Case(REGISTERS[field.name]):
+                    m.d.comb += self.profile.eq(self.counters[field.name])
+
+        answer = Signal(WORD_BITS, reset_less=True)
+        is_window = Signal()
+        m.d.comb += [is_window.eq(bus.address == REGISTERS["memory_data"]), bus.read_data.eq(answer)]
+
+        def move_on() -> None:
+            m.d.sync += chunk.eq(chunk + 1)
+            with m.If(last_chunk):
+                m.d.sync += [chunk.eq(0), address.eq(address + 1)]
+
+        with m.FSM():
+            with m.State("IDLE"), m.If(bus.valid):
+                m.d.sync += answer.eq(value)
+                m.next = "ANSWER"
+                with m.If(bus.write), m.Switch(bus.address):
+                    with m.Case(REGISTERS["control"]):
+                        wanted = data.View(layout(CONTROL), bus.write_data[: len(control.as_value())])
+                        m.d.sync += enable.eq(wanted.enable)
+                        with m.If(wanted.enable & ~enable):
+                            m.d.sync += sticky.eq(0)
+                    with m.Case(REGISTERS["memory_select"]):
+                        m.d.sync += [select.eq(bus.write_data), chunk.eq(0)]
+                    with m.Case(REGISTERS["memory_address"]):
+                        m.d.sync += [address.eq(bus.write_data), chunk.eq(0)]
+                    with m.Case(REGISTERS["memory_data"]), m.If(~enable):
+                        m.d.comb += memory.write.eq(last_chunk)
+                        for index, low in enumerate(waiting):
+                            with m.If(chunk == index):
+                                m.d.sync += low.eq(bus.write_data)
+                        move_on()
+                with m.Elif(is_window & ~enable):
+                    m.next = "MEMORY"
+            with m.State("MEMORY"):
+                m.d.sync += answer.eq(Array(memory.read_data.word_select(index, WORD_BITS) for index in range(chunks))[chunk])
+                move_on()
+                m.next = "ANSWER"
+            with m.State("ANSWER"):
+                m.d.comb += bus.ready.eq(1)
+                m.next = "IDLE"
+        return m

@@ -1,0 +1,204 @@
+"""The scan: reads a layer's input once, in order, and says of every activation where its weights and accumulators begin."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from galton.config import Config
+from galton.format import BYTE_BITS, LAYER, ROW, WORD_BITS, WORD_BYTES
+from galton_hw.layout import field_bits, layout, start_bits
+from galton_hw.memory import TwoPortMemory
+from galton_hw.quantizer import item_layout
+
+
+def tag_layout(config: Config) -> data.StructLayout:
+    """What travels through the quantizer beside an activation.
+
+    In a marker `start` holds ROW.done and ROW.segments and `column` ROW.ring_start of the row that begins.
+    """
+    return data.StructLayout(
+        {
+            "start": start_bits(config),
+            "column": ceil_log2(config.accumulator_words),
+            "short": 1,
+            "active": 1,
+            "claim": field_bits(ROW, "claim"),
+        }
+    )
+
+
+class Reader(wiring.Component):
+    """The bytes of the data memory from word `base` on, one a cycle, without end.
+
+    It may read in cycles with `turn`, every second one. The first byte comes three cycles after reset, and from then on there is
+    always one: a word lasts four cycles, and the next one is fetched in at most four.
+
+    Members: `address`, `read_data` (a cycle later), `turn`; stream `o` of bytes.
+    """
+
+    def __init__(self, address_bits: int) -> None:
+        super().__init__(
+            {
+                "base": In(address_bits),
+                "turn": In(1),
+                "address": Out(address_bits),
+                "read_data": In(WORD_BITS),
+                "o": Out(stream.Signature(BYTE_BITS)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        offset = Signal.like(self.address)
+        asked = Signal()
+        following, current = Signal(WORD_BITS, reset_less=True), Signal(WORD_BITS, reset_less=True)
+        following_valid, current_valid = Signal(), Signal()
+        place = Signal(range(WORD_BYTES))
+        last = Signal()
+
+        m.d.comb += [
+            self.address.eq(self.base + offset),
+            self.o.valid.eq(current_valid),
+            self.o.payload.eq(current.word_select(place, BYTE_BITS)),
+            last.eq(self.o.ready & (place == WORD_BYTES - 1)),
+        ]
+        m.d.sync += asked.eq(0)
+        with m.If(self.turn & ~following_valid & ~asked):
+            m.d.sync += [asked.eq(1), offset.eq(offset + 1)]
+        with m.If(asked):
+            m.d.sync += [following.eq(self.read_data), following_valid.eq(1)]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += place.eq(place + 1)
+        with m.If(~current_valid | last):
+            m.d.sync += [current.eq(following), current_valid.eq(following_valid), following_valid.eq(0)]
+        return m
+
+
+class Scan(wiring.Component):
+    """A marker for every row and one for the end, and the activations of each row after its marker.
+
+    Throughput one item a cycle, from the fourth cycle after reset on.
+
+    Members
+    -------
+    layer: the layer's record, constant from reset on.
+    table_*: host side of the table of ROW records, a word at a time.
+    turn, address, read_data: data memory, see `Reader`.
+    o: items for the quantizer.
+    """
+
+    first_item = 3
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "layer": In(layout(LAYER, config)),
+                "table_write": In(ROW.words),
+                "table_address": In(ceil_log2(config.rows)),
+                "table_word": In(WORD_BITS),
+                "turn": In(1),
+                "address": Out(ceil_log2(config.data_words)),
+                "read_data": In(WORD_BITS),
+                "o": Out(stream.Signature(item_layout(tag_layout(config)))),
+            }
+        )
+
+    def _row_table(self, m: Module, row: Signal) -> data.View:
+        """The record of row number `row`, a cycle after the number."""
+        record = Signal(layout(ROW, self.config))
+        for word in range(ROW.words):
+            fields = list(ROW.in_word(word))
+            width = sum(len(record[field.name]) for field, _ in fields)
+            m.submodules[f"table_{word}"] = table = TwoPortMemory(self.config.rows, width)
+            m.d.comb += [
+                table.write.eq(self.table_write[word]),
+                table.write_address.eq(self.table_address),
+                table.write_data.eq(Cat(self.table_word[bit : bit + len(record[field.name])] for field, bit in fields)),
+                table.read.eq(1),
+                table.read_address.eq(row),
+                Cat(record[field.name] for field, _ in fields).eq(table.read_data),
+            ]
+        return record
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer, tag = self.layer, self.o.payload.tag
+        m.submodules.reader = reader = Reader(len(self.address))
+        row = Signal(range(self.config.rows))
+        record = self._row_table(m, row)
+        m.d.comb += [
+            reader.base.eq(layer.input_base),
+            reader.turn.eq(self.turn),
+            self.address.eq(reader.address),
+            reader.read_data.eq(self.read_data),
+        ]
+
+        marker_due, finished = Signal(init=1), Signal()
+        go = Signal()
+        m.d.comb += [
+            self.o.valid.eq(reader.o.valid & ~finished),
+            go.eq(self.o.valid & self.o.ready),
+            reader.o.ready.eq(go & ~marker_due),
+        ]
+
+        # Where the next activation's weights begin: a running sum that restarts with each row and each round of phases.
+        start, restart = Signal(start_bits(self.config)), Signal(start_bits(self.config))
+        column = Signal(len(tag.column))
+        phase = Signal(2)
+        active, short_row = Signal(), Signal()
+        channel = Signal(layer.input_channels.shape())
+        x = Signal(layer.input_columns.shape())
+
+        short = layer.short.bit_select(phase, 1)
+        taps = Signal()
+        stride = Signal(len(start))
+        m.d.comb += [
+            taps.eq(~short | (layer.entries_short != 0)),
+            stride.eq(Mux(short_row, layer.channel_stride_short, layer.channel_stride_long)),
+            self.o.payload.raw.eq(reader.o.payload),
+            self.o.payload.marker.eq(marker_due),
+            tag.claim.eq(record.claim),
+        ]
+        with m.If(marker_due):
+            m.d.comb += [
+                tag.start.eq(Cat(record.done, record.segments)),
+                tag.column.eq(record.ring_start),
+                tag.active.eq(1),
+            ]
+        with m.Else():
+            m.d.comb += [
+                tag.start.eq(start),
+                tag.column.eq(column + Mux(short, layer.accumulator_skip, 0)),
+                tag.short.eq(short),
+                tag.active.eq(active & taps),
+            ]
+
+        with m.If(go & marker_due):
+            m.d.sync += [
+                marker_due.eq(0),
+                row.eq(row + 1),
+                finished.eq(row == layer.input_rows),
+                start.eq(record.weight_base),
+                restart.eq(record.weight_base),
+                short_row.eq(record.short),
+                active.eq(record.segments != 0),
+                column.eq(layer.accumulator_start),
+                phase.eq(0),
+            ]
+        with m.Elif(go):
+            with m.If(taps):
+                m.d.sync += start.eq(start + stride)
+            m.d.sync += channel.eq(channel + 1)
+            with m.If(channel == layer.input_channels):
+                m.d.sync += [channel.eq(0), phase.eq(phase + 1), x.eq(x + 1)]
+                with m.If(phase == layer.stride_x):
+                    m.d.sync += [phase.eq(0), start.eq(restart)]
+                with m.If(layer.advance.bit_select(phase, 1)):
+                    m.d.sync += column.eq(column + layer.accumulator_skip)
+                with m.If(x == layer.input_columns):
+                    m.d.sync += [x.eq(0), marker_due.eq(1)]
+        return m
