@@ -1,0 +1,48 @@
+"""`galton bench`: speed, size and clock of the parts, against their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import click
+
+from galton.cli.common import command as make_command
+from galton.cli.common import console, emit, progress
+
+EXAMPLE = """
+galton bench
+galton bench --only hits
+"""
+PARTS = ("hits", "simulation", "synthesis")
+
+
+@make_command("bench", EXAMPLE)
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure only this part; may be given repeatedly.")
+def command(only: tuple[str, ...], as_json: bool) -> int:
+    """Measure Monte Carlo hits, simulation, and place and route of the named configurations.
+
+    Exit code 1 where a limit is broken.
+    """
+    from galton.cli import benchmarks
+
+    work: dict[str, list[Callable[[], benchmarks.Row]]] = {
+        "hits": [partial(benchmarks.hits, order) for order in ("array", "magnitude", "channel_sign")],
+        "simulation": [partial(benchmarks.simulation, name) for name in ("tiny", "up5k")],
+        "synthesis": [partial(benchmarks.synthesis, name) for name in ("up5k", "ecp5-25")],
+    }
+    chosen = [measurement for part in PARTS if part in (only or PARTS) for measurement in work[part]]
+    out = console()
+    with progress(as_json) as bar:
+        rows = [measurement() for measurement in bar.track(chosen, description="measuring")]
+    if as_json:
+        emit(benchmarks.as_json(rows))
+    else:
+        for row in rows:
+            numbers = ", ".join(
+                f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in row.numbers.items()
+            )
+            out.print(f"[bold]{row.name}[/]: {numbers}", soft_wrap=True)
+            for line in row.broken:
+                out.print(f"  [red]{line}[/]")
+    return 1 if any(row.broken for row in rows) else 0

@@ -1,0 +1,65 @@
+"""`galton quantize`: a trained torch network to integers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, progress
+from galton.cli.common import command as make_command
+
+EXAMPLE = """
+galton quantize model.py:make_model calibration.npy --weights weights.safetensors -o digits.galtonq
+galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
+"""
+
+
+@make_command("quantize", EXAMPLE)
+@click.argument("model")
+@click.argument("calibration", type=INPUT_FILE)
+@click.option("--weights", type=INPUT_FILE, help="State dict of the model: .safetensors or .pt.")
+@click.option("-o", "--output", type=OUTPUT_FILE, help="The file to write; by default CALIBRATION's folder and MODEL's name.")
+@click.option("--method", default="mcq", show_default=True, help="How weights become integers.")
+@click.option("--k-weights", type=float, help="Samples per weight.")
+@click.option("--k-activations", type=float, help="Samples per activation.")
+@click.option("--xi", type=click.FloatRange(0, 1, max_open=True), help="Offset of the samples.")
+def command(
+    model: str,
+    calibration: Path,
+    weights: Path | None,
+    output: Path | None,
+    method: str,
+    k_weights: float | None,
+    k_activations: float | None,
+    xi: float | None,
+    as_json: bool,
+) -> int:
+    """Quantize a trained MODEL with CALIBRATION inputs, without retraining.
+
+    MODEL is file.py:callable, whose call returns a torch module, or a .pt2 file of torch.export. CALIBRATION (.npy, .npz or .pt)
+    holds inputs as the model takes them, the batch first; a hundred or more of the training set will do.
+    """
+    from galton import storage
+    from galton.cli.models import load_calibration, load_model
+    from galton.cli.show import show_quantized
+    from galton.quantize import quantize
+
+    module = load_model(model, weights)
+    inputs = load_calibration(calibration)
+    path = output or Path(f"{Path(model.rpartition(':')[0] or model).stem}.galtonq")
+    chosen = {"k_weights": k_weights, "k_activations": k_activations, "xi": xi}
+    with progress(as_json) as bar:
+        bar.add_task("quantizing", total=None)
+        quantized = quantize(
+            module, inputs, method=method, **{name: value for name, value in chosen.items() if value is not None}
+        )
+    report = quantized.report()
+    storage.save(quantized.network, path, report)
+    if as_json:
+        emit({"file": str(path), "network": quantized.network.name, "report": report})
+        return 0
+    out = console()
+    show_quantized(out, quantized.network, report)
+    out.print(f"\nWrote {path}")
+    return 0

@@ -1,0 +1,47 @@
+"""Tables that more than one command prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from galton.cli.common import table
+
+
+def show_image(out: Console, facts: dict[str, Any]) -> None:
+    """What `galton.summary.describe` says."""
+    out.print(f"[bold]{facts['network']}[/] for {facts['configuration']}: {facts['bytes']:,} bytes")
+    out.print(f"configuration digest {facts['digest']}, format version {facts['format']}")
+    out.print(f"SHA-256 {facts['sha256']}\n")
+    show_memories(out, facts)
+    show_certificates(out, facts)
+
+
+def show_memories(out: Console, facts: dict[str, Any]) -> None:
+    """Bytes by memory."""
+    rows = table("Memory", "memory", "bytes used>", "of>", "share>", "in the image>")
+    for item in facts["memories"]:
+        share = f"{100 * item['used'] / item['available']:.1f} %"
+        rows.add_row(item["name"], f"{item['used']:,}", f"{item['available']:,}", share, f"{item['loaded']:,}")
+    out.print(rows)
+    out.print()
+
+
+def show_certificates(out: Console, facts: dict[str, Any]) -> None:
+    """The proofs that no sum can overflow."""
+    rows = table(
+        "Certificates: no sum can overflow", "layer", "output>", "largest |acc|>", "bits>", "spare>", "largest |total|>", "spare>"
+    )
+    for layer in facts["layers"]:
+        proof = layer["certificate"]
+        accumulator = (f"{proof['bound']:,}", str(proof["width"]), str(proof["margin"]))
+        total = (f"{proof['total']:,}", str(proof["total_margin"]))
+        rows.add_row(layer["name"], shape(layer["output_shape"]), *accumulator, *total)
+    out.print(rows)
+
+
+def shape(sizes: list[int]) -> str:
+    """Rows x columns x channels, without those in front that are 1."""
+    kept = sizes[2:] if sizes[:2] == [1, 1] else sizes
+    return "x".join(map(str, kept))

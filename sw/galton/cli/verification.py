@@ -1,0 +1,76 @@
+"""The generated Verilog against the golden model and the cycle model: outputs bit by bit, counters one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galton.image import Image
+
+Ints = NDArray[np.int64]
+Profiles = list[list[dict[str, int]]]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a simulation gave, and how it compares.
+
+    outputs: raw (n, rows, columns, channels) from Verilog. profiles: fields of PROFILE by inference and layer.
+    cycles: of each inference, from its first input word to its last output word. speed: simulated cycles per second.
+    mismatches: inferences whose outputs differ from the golden model; mispredictions: inferences whose counters differ from
+    the cycle model's.
+    """
+
+    names: list[str]
+    outputs: Ints
+    profiles: Profiles
+    cycles: list[int]
+    speed: float
+    mismatches: int
+    mispredictions: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing differs."""
+        return self.mismatches == self.mispredictions == 0
+
+    def means(self) -> list[dict[str, float]]:
+        """For each layer, the mean of every counter."""
+        layers = zip(*self.profiles, strict=True)
+        return [{key: float(np.mean([one[key] for one in layer])) for key in layer[0]} for layer in layers]
+
+    def facts(self) -> dict[str, Any]:
+        """The same as JSON values, with means over inferences."""
+        return {
+            "mismatches": self.mismatches,
+            "mispredictions": self.mispredictions,
+            "cycles": float(np.mean(self.cycles)),
+            "speed": self.speed,
+            "layers": [{"name": name, **mean} for name, mean in zip(self.names, self.means(), strict=True)],
+        }
+
+
+def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None = None) -> Verified:
+    """Simulate the core's Verilog on raw inputs (n, rows, columns, channels) and compare.
+
+    `progress` is called with inferences done and inferences in all. Raises MissingTool and HardwareMismatch as galton_sim does.
+    """
+    from galton import cycles, golden
+    from galton_sim import simulate
+
+    result = simulate(image, raw, progress=progress)
+    expected = golden.run(image, raw)
+    predicted = cycles.predict(image, raw)
+    return Verified(
+        names=[layer["name"] for layer in image.meta["layers"]],
+        outputs=result.outputs,
+        profiles=result.profiles,
+        cycles=result.cycles,
+        speed=result.total_cycles / result.seconds,
+        mismatches=int((result.outputs != expected).reshape(len(raw), -1).any(axis=1).sum()),
+        mispredictions=sum(real != model for real, model in zip(result.profiles, predicted, strict=True)),
+    )

@@ -1,0 +1,88 @@
+"""What a network did with inputs, layer by layer, from the integer network's trace and the hardware's counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from galton import reference
+from galton.compiler import CompiledNetwork
+from galton.network import Ints, Layer, Network
+from galton.report.facts import LayerFacts, MemoryFacts
+from galton.summary import memories
+
+STALLS = ("fifo_stalls", "ring_stalls", "drain_stalls")
+
+
+def measure(
+    network: Network, compiled: CompiledNetwork, raw: Ints, profiles: Sequence[dict[str, float]], bounds: Sequence[float]
+) -> list[LayerFacts]:
+    """Facts of every layer.
+
+    network: as quantized, before padding. raw: inputs (n, rows, columns, channels) for the histograms. profiles: mean counters of
+    each layer; bounds: least possible mean cycles of each.
+    """
+    traces = reference.trace(network, raw, count_bits=compiled.config.count_bits)
+    proofs = compiled.certificates
+    parts = zip(network.layers, traces, profiles, bounds, proofs, strict=True)
+    return [facts(layer, trace.counts, profile, bound, certificate(proof)) for layer, trace, profile, bound, proof in parts]
+
+
+def facts(layer: Layer, counts: Ints, profile: dict[str, float], bound: float, proof: dict[str, Any]) -> LayerFacts:
+    """Facts of one layer, whose input counts are (n, rows, columns, channels)."""
+    return LayerFacts(
+        name=layer.name,
+        shape="x".join(map(str, layer.output_shape[2:] if layer.output_shape[:2] == (1, 1) else layer.output_shape)),
+        bits=weight_bits(layer),
+        nonzero_weights=float((layer.weights != 0).mean()),
+        nonzero_counts=float((counts != 0).mean()),
+        weight_hits=np.bincount(np.abs(layer.weights).reshape(-1)).tolist(),
+        count_hits=np.bincount(np.abs(counts).reshape(-1)).tolist(),
+        operations=layer.dense_operations,
+        work=work(layer, counts),
+        cycles=profile["cycles"],
+        bound=bound,
+        events=profile["events"],
+        entries=profile["entries"],
+        stalls={name: profile[name] for name in STALLS},
+        certificate=proof,
+    )
+
+
+def certificate(proof: Any) -> dict[str, Any]:
+    """A certificate's numbers under the names that the page shows."""
+    values = asdict(proof)
+    return {
+        "largest |acc|": values["bound"],
+        "bits": values["width"],
+        "spare bits": values["margin"],
+        "largest count": values["count"],
+        "largest |total|": values["total"],
+        "spare of 32": values["total_margin"],
+    }
+
+
+def weight_bits(layer: Layer) -> int:
+    """Bits of a two's complement number that holds every weight of the layer, sign included."""
+    return max(int(layer.weights.max()).bit_length(), int(-layer.weights.min() - 1).bit_length()) + 1
+
+
+def work(layer: Layer, counts: Ints) -> float:
+    """Multiply-accumulates of a mean inference whose weight and count are both non-zero."""
+    top, bottom, left, right = layer.padding
+    present = np.pad((counts != 0).mean(axis=0), ((top, bottom), (left, right), (0, 0)))
+    used = (layer.weights != 0).sum(axis=0)
+    (rows, columns), (down, across) = layer.map_shape, layer.stride
+    total = 0.0
+    for y, x in np.ndindex(used.shape[:2]):
+        reached = present[y : y + rows * down : down, x : x + columns * across : across]
+        total += float(reached[:rows, :columns].sum(axis=(0, 1)) @ used[y, x])
+    return total
+
+
+def memory_facts(compiled: CompiledNetwork) -> list[MemoryFacts]:
+    """Bytes by memory."""
+    return [MemoryFacts(item["name"], item["used"], item["available"]) for item in memories(compiled.image)]

@@ -1,0 +1,233 @@
+"""The command line without torch or simulation: images and arrays in, messages and exit codes out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from galton import golden, storage
+from galton.cli import main as program
+from galton.compiler import compile as compile_network
+from galton.image import Image
+from galton.network import Activation, Layer, Network
+
+
+def network() -> Network:
+    """A convolution with max-pool and a linear layer on 6x6 inputs."""
+    generator = np.random.default_rng(7)
+    weights = generator.integers(-3, 4, (4, 3, 3, 1))
+    convolution = Layer(
+        "features.0", (6, 6, 1), weights, np.full(4, 300), np.full(4, 900), 16, 0, 255,
+        Activation("monte_carlo", step=9000), padding=(1, 1, 1, 1), pool=(2, 2), scale=0.5,
+    )  # fmt: skip
+    weights = generator.integers(-7, 8, (3, 1, 1, 36))
+    linear = Layer("head", (1, 1, 36), weights, np.full(3, 400), np.zeros(3, np.int64), 16, -128, 127, scale=0.25)
+    return Network("toy", (6, 6, 1), (convolution, linear), input_scale=1 / 255)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A quantized network, its image for tiny, real inputs and labels."""
+    paths = {name: tmp_path / name for name in ("toy.galtonq", "toy.galton", "inputs.npy", "labels.npy", "out.npy")}
+    storage.save(network(), paths["toy.galtonq"], {"method": "by hand"})
+    compile_network(network(), "tiny").save(paths["toy.galton"])
+    generator = np.random.default_rng(3)
+    np.save(paths["inputs.npy"], generator.random((8, 6, 6, 1), np.float32))
+    np.save(paths["labels.npy"], generator.integers(0, 3, 8))
+    return paths
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the program."""
+    code = program.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("name", program.COMMANDS)
+def test_every_command_has_help_with_an_example_and_json(capsys, name) -> None:
+    code, out, _ = call(capsys, name, "--help")
+    assert code == 0
+    assert "Example:" in out
+    assert f"  galton {name}" in out.split("Example:")[1]
+    assert "--json" in out
+
+
+def test_help_lists_every_command(capsys) -> None:
+    code, out, _ = call(capsys, "--help")
+    assert code == 0
+    assert all(f"  {name} " in out for name in program.COMMANDS)
+
+
+def test_storage_gives_back_the_network(files) -> None:
+    stored, report = storage.load(files["toy.galtonq"])
+    expected = network()
+    assert report == {"method": "by hand"}
+    assert (stored.name, stored.input_shape, stored.input_scale) == (expected.name, expected.input_shape, expected.input_scale)
+    for layer, other in zip(stored.layers, expected.layers, strict=True):
+        for name, value in vars(other).items():
+            assert np.array_equal(getattr(layer, name), value), name
+
+
+def test_compile_writes_the_image_that_the_api_compiles(capsys, files, tmp_path) -> None:
+    path = tmp_path / "other.galton"
+    code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "tiny", "-o", path, "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert path.read_bytes() == files["toy.galton"].read_bytes()
+    assert facts["bytes"] == path.stat().st_size
+    assert [layer["name"] for layer in facts["layers"]] == ["features.0", "head"]
+
+
+def test_inspect_shows_memories_and_certificates(capsys, files) -> None:
+    code, out, _ = call(capsys, "inspect", files["toy.galton"])
+    assert code == 0
+    for word in ("toy", "tiny", "weights", "table", "data", "features.0", "head", "digest"):
+        assert word in out
+    certificate = compile_network(network(), "tiny").certificates[0]
+    assert f"{certificate.bound:,}" in out
+
+
+@pytest.mark.parametrize("layout", ["rows first", "channels first", "flat", "raw"])
+def test_run_gives_what_the_golden_model_gives(capsys, files, layout) -> None:
+    image, real = Image.load(files["toy.galton"]), np.load(files["inputs.npy"])
+    raw = np.floor(real * 255 + 0.5).astype(np.int64)
+    expected = golden.run(image, raw)
+    arrays = {"rows first": real, "channels first": real.transpose(0, 3, 1, 2), "flat": real[..., 0], "raw": raw}
+    np.save(files["inputs.npy"], arrays[layout])
+    options = ["--raw"] if layout == "raw" else []
+    code, _, _ = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "-o", files["out.npy"], *options)
+    assert code == 0
+    assert np.array_equal(np.load(files["out.npy"]), expected if layout == "raw" else expected[:, 0, 0] * np.float32(0.25))
+
+
+def test_run_reports_accuracy(capsys, files) -> None:
+    scores = golden.run(Image.load(files["toy.galton"]), np.floor(np.load(files["inputs.npy"]) * 255 + 0.5).astype(np.int64))
+    right = int((scores.reshape(8, -1).argmax(axis=1) == np.load(files["labels.npy"])).sum())
+    code, out, _ = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--labels", files["labels.npy"], "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert (facts["right"], facts["accuracy"]) == (right, right / 8)
+    assert np.array_equal(facts["outputs"], scores[:, 0, 0] * 0.25)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((0, 6, 6, 1)), "no inputs"),
+        (np.zeros((4, 5, 6, 1)), "(n, 6, 6, 1)"),
+        (np.zeros(36), "(n, 6, 6, 1)"),
+        (np.full((2, 6, 6, 1), np.nan), "Input 0 has nan at [0, 0, 0]"),
+        (np.full((2, 6, 6, 1), np.inf), "Input 0 has inf"),
+        (np.array(["digits"]), "one array of numbers"),
+    ],
+)
+def test_wrong_inputs_are_misuse(capsys, files, array, words) -> None:
+    np.save(files["inputs.npy"], array)
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"])
+    assert code == 2
+    assert words in error
+
+
+@pytest.mark.parametrize("value", [-1, 256])
+def test_raw_inputs_must_be_in_range(capsys, files, value) -> None:
+    np.save(files["inputs.npy"], np.full((1, 6, 6, 1), value))
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--raw")
+    assert code == 2
+    assert "integers in 0..255" in error
+
+
+def test_labels_must_be_as_many_as_inputs(capsys, files) -> None:
+    np.save(files["labels.npy"], np.zeros(7, np.int64))
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--labels", files["labels.npy"])
+    assert code == 2
+    assert "8 inputs" in error
+
+
+@pytest.mark.parametrize("command", ["inspect", "run", "simulate"])
+def test_damaged_images_are_refused_without_a_traceback(capsys, files, command) -> None:
+    whole = files["toy.galton"].read_bytes()
+    arguments = [files["inputs.npy"]] if command != "inspect" else []
+    for broken in (whole[:-1], whole[:40], b"", b"GIF89a" + whole[6:], whole[:-1] + bytes([whole[-1] ^ 1])):
+        files["toy.galton"].write_bytes(broken)
+        code, _, error = call(capsys, command, files["toy.galton"], *arguments)
+        assert code == 1
+        assert error.startswith(f"galton: {files['toy.galton']}: ")
+
+
+def test_damaged_networks_are_refused_at_every_length(capsys, files) -> None:
+    whole = files["toy.galtonq"].read_bytes()
+    for length in range(0, len(whole), 61):
+        files["toy.galtonq"].write_bytes(whole[:length])
+        code, _, error = call(capsys, "compile", files["toy.galtonq"])
+        assert code == 1
+        assert "is not a quantized network" in error
+
+
+def test_a_flipped_weight_is_found(capsys, files) -> None:
+    whole = bytearray(files["toy.galtonq"].read_bytes())
+    whole[-1] ^= 1
+    files["toy.galtonq"].write_bytes(whole)
+    code, _, error = call(capsys, "compile", files["toy.galtonq"])
+    assert code == 1
+    assert "digest does not match" in error
+
+
+def test_a_network_that_does_not_fit_is_a_no_with_a_way_out(capsys, files) -> None:
+    weights = np.random.default_rng(0).integers(-7, 8, (120, 1, 1, 4000))
+    layer = Layer("wide", (1, 1, 4000), weights, np.full(120, 1), np.zeros(120, np.int64), 16, 0, 255)
+    storage.save(Network("wide", (1, 1, 4000), (layer,)), files["toy.galtonq"])
+    code, out, error = call(capsys, "compile", files["toy.galtonq"], "--target", "tiny", "--json")
+    assert code == 1
+    assert json.loads(out)["error"] in ("FitError", "AccumulatorOverflow")
+    assert "wide" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nonsense"], "No such command"),
+        (["inspect"], "Missing argument"),
+        (["inspect", "nowhere.galton"], "does not exist"),
+        (["compile", "{toy.galtonq}", "--target", "spartan"], "the known ones are"),
+        (["verilog", "--config", "spartan", "-o", "{out.npy}"], "the known ones are"),
+        (["run", "{toy.galton}", "{inputs.npy}", "-o", "/dev/null/out.npy"], "Not a directory"),
+        (["simulate", "{toy.galton}", "{inputs.npy}", "--limit", "0"], "--limit"),
+    ],
+)
+def test_misuse(capsys, files, arguments, words) -> None:
+    filled = [str(files[argument[1:-1]]) if argument.startswith("{") else argument for argument in arguments]
+    code, _, error = call(capsys, *filled)
+    assert code == 2
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_doctor_finds_what_is_missing(capsys, monkeypatch) -> None:
+    assert call(capsys, "doctor")[0] == 0
+    monkeypatch.setenv("PATH", "/nonexistent")
+    code, out, _ = call(capsys, "doctor", "--json")
+    facts = json.loads(out)
+    missing = {finding["name"]: finding["install"] for finding in facts["findings"] if finding["version"] is None}
+    assert code == 1
+    assert not facts["ready"]
+    assert missing == {"g++": "apt-get install g++", "make": "apt-get install make", "perl": "apt-get install perl"}
+
+
+def test_the_installed_program(files) -> None:
+    command = [sys.executable, "-m", "galton", "inspect", str(files["toy.galton"]), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["network"] == "toy"
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    heavy = "{'torch', 'matplotlib', 'amaranth', 'jinja2'}"
+    code = f"import sys, galton.cli.main, galton.config, galton.compiler; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
