@@ -68,12 +68,12 @@ class Reader(wiring.Component):
         m.d.sync += asked.eq(0)
         with m.If(self.turn & ~following_valid & ~asked):
             m.d.sync += [asked.eq(1), offset.eq(offset + 1)]
-        with m.If(asked):
-            m.d.sync += [following.eq(self.read_data), following_valid.eq(1)]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += place.eq(place + 1)
         with m.If(~current_valid | last):
             m.d.sync += [current.eq(following), current_valid.eq(following_valid), following_valid.eq(0)]
+        with m.If(asked):
+            m.d.sync += [following.eq(self.read_data), following_valid.eq(1)]
         return m
 
 
