@@ -76,13 +76,15 @@ def _drawn(
     """A network, or None where a layer would leave nothing."""
     signed = bool(rng.random() < 0.4)
     low, high = (-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if signed else (0, int(rng.integers(1, 256)))
-    shape = tuple(int(value) for value in (*rng.integers(1, size + 1, size=2), rng.integers(1, 5)))
+    shape = tuple(int(value) for value in (*rng.integers(1 + size // 4, size + 1, size=2), rng.integers(1, 5)))
     network_shape, limits, found = (shape[0], shape[1], shape[2]), (low, high), []
     current = network_shape
     for index in range(int(rng.integers(1, layers + 1))):
         layer = _tried(rng, f"layer{index}", current, limits, config, channels, kernel)
         found.append(layer)
         current, limits = layer.output_shape, (layer.low, layer.high)
+        if current[:2] == (1, 1) and rng.random() < 0.5:
+            break
     return Network(name, network_shape, tuple(found), 1 / 255, low, high)
 
 
@@ -119,10 +121,9 @@ def _layer(
         shape, taps = (1, 1, prod(shape)), (1, 1)
     else:
         taps = (int(rng.integers(1, kernel + 1)), int(rng.integers(1, kernel + 1)))
-        options["stride"] = tuple(int(rng.choice([1, 1, 2, 3, 4])) for _ in range(2))
-        reach = kernel + 2 if rng.random() < 0.2 else 2
-        options["padding"] = tuple(int(value) for value in rng.integers(0, reach + 1, size=4))
-        options["pool"] = tuple(int(rng.choice([1, 1, 2, 3])) for _ in range(2))
+        options["stride"] = tuple(int(rng.choice([1, 1, 1, 2, 3, 4])) for _ in range(2))
+        options["padding"] = _padding(rng, taps)
+        options["pool"] = tuple(int(rng.choice([1, 1, 1, 2, 3])) for _ in range(2))
     weights = _weights(rng, (outputs, *taps, shape[2]), config)
     activation = _activation(rng, prod(shape))
     low, high = (-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if rng.random() < 0.3 else (0, int(rng.integers(1, 256)))
@@ -139,6 +140,15 @@ def _layer(
     else:
         multiplier, stored, shift = rescaling(real, bias, bounds)
     return Layer(name, shape, weights, multiplier, stored, shift, low, high, activation, **options)
+
+
+def _padding(rng: np.random.Generator, taps: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Padding that keeps the size, or any, sometimes more than the kernel has."""
+    if rng.random() < 0.4:
+        return (taps[0] - 1) // 2, taps[0] // 2, (taps[1] - 1) // 2, taps[1] // 2
+    reach = max(taps) + 2 if rng.random() < 0.3 else 2
+    top, bottom, left, right = (int(value) for value in rng.integers(0, reach + 1, size=4))
+    return top, bottom, left, right
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, ...], config: Config) -> Ints:

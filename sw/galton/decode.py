@@ -214,7 +214,7 @@ class Weights:
 
     def __init__(self, image: Image) -> None:
         self.config = image.config
-        self.lanes, self.steps = zip(*(_entries(chunks, image.config) for chunks in image.chunks), strict=True)
+        self.lanes, self.steps = zip(*(decode_entries(chunks, image.config) for chunks in image.chunks), strict=True)
         low = (1 << TABLE.places["entries"][1]) - 1
         self.first = tuple((table & low).astype(np.int64) for table in image.table)
         self.count = segment_entries(image)
@@ -262,7 +262,7 @@ class Weights:
         return addresses
 
 
-def _entries(chunks: Words, config: Config) -> tuple[Ints, Ints]:
+def decode_entries(chunks: Words, config: Config) -> tuple[Ints, Ints]:
     """(entries, L) signed lanes and (entries,) steps."""
     octets = np.ascontiguousarray(chunks, "<u4").view(np.uint8).reshape(len(chunks), config.entry_chunks * WORD_BYTES)
     bits = np.unpackbits(octets, axis=1, bitorder="little")

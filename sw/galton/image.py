@@ -132,9 +132,9 @@ class Image:
         nothing = np.zeros(0, np.uint32)
         table = tuple(words.get((SECTION_TABLE, group), nothing) for group in groups)
         image = Image(own, meta, words[SECTION_PROGRAM, 0], chunks, table)
-        if image.to_bytes() != data:
+        if not _canonical(image, data):
             raise ImageError(
-                "The image is not in canonical form, so no compiler of this version wrote it. Compile the network again"
+                "The image is not in canonical form: no compiler of this version wrote it. Compile the network again"
             )
         return image
 
@@ -204,6 +204,14 @@ def _meta(image: Image) -> bytes:
     """META: canonical JSON with the configuration's parameters added."""
     values = {**image.meta, "config": asdict(image.config)}
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _canonical(image: Image, data: bytes) -> bool:
+    """Whether the image gives these very bytes; one that holds what JSON cannot say gives none."""
+    try:
+        return image.to_bytes() == data
+    except (ValueError, RecursionError):
+        return False
 
 
 def _parse_meta(body: bytes, digest: int) -> dict[str, Any]:
