@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -56,7 +56,8 @@ class Dispatch(wiring.Component):
         m = Module()
         item = self.i.payload
         pending = Signal(field_bits(ROW, "claim"))
-        used = Signal(len(self.ring_rows) + 1)
+        # Rows that no input touches may be drained before they are claimed: the number in use can be negative for a while.
+        used = Signal(signed(len(self.ring_rows) + 2))
         room, blocked, leaves, all_ready = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             room.eq(used + pending <= self.ring_rows),
