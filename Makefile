@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export AMARANTH_USE_YOSYS := builtin
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+# One line for each package, and one for the long silence at the end.
+SHORTEN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  installing them/p'
 
 .PHONY: demo test test-all lint bench clean
 .DELETE_ON_ERROR:
@@ -29,8 +33,8 @@ bench: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@sh tools/check-system $(PYTHON)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
-	@echo "galton: installing into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@echo "galton: installing packages into $(VENV), once; a few minutes"
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[all]' | $(SHORTEN)
 	@touch $@
 
 clean:

@@ -52,10 +52,12 @@ def command(
 def show(facts: dict[str, Any]) -> None:
     """The same for people."""
     out = console()
-    rows = table("Cycles, mean of all inputs", "layer", *(f"{name}>" for name in facts["layers"][0] if name != "name"))
-    for layer in facts["layers"]:
-        rows.add_row(layer["name"], *(f"{value:,.0f}" for name, value in layer.items() if name != "name"))
-    out.print(rows)
+    if facts["layers"]:
+        names = [name for name in facts["layers"][0] if name != "name"]
+        rows = table("Cycles, mean of all inputs", "layer", *(f"{name.replace('_', ' ')}>" for name in names))
+        for layer in facts["layers"]:
+            rows.add_row(layer["name"], *(f"{layer[name]:,.0f}" for name in names))
+        out.print(rows)
     out.print(f"\n{facts['cycles']:,.0f} cycles per inference, {facts['speed'] / 1e6:.2f} million cycles simulated per second")
     for line in facts["lines"]:
         out.print(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ class Verified:
     outputs: raw (n, rows, columns, channels) from Verilog. profiles: fields of PROFILE by inference and layer.
     cycles: of each inference, from its first input word to its last output word. speed: simulated cycles per second.
     mismatches: inferences whose outputs differ from the golden model; mispredictions: inferences whose counters differ from
-    the cycle model's.
+    the cycle model's. bounds: least possible mean cycles of each layer. Without counters in the
+    image (compile --no-profile) there are no profiles, and nothing to predict.
     """
 
     names: list[str]
@@ -32,6 +34,7 @@ class Verified:
     speed: float
     mismatches: int
     mispredictions: int
+    bounds: list[float]
 
     @property
     def agrees(self) -> bool:
@@ -40,7 +43,7 @@ class Verified:
 
     def means(self) -> list[dict[str, float]]:
         """For each layer, the mean of every counter."""
-        layers = zip(*self.profiles, strict=True)
+        layers = list(zip(*self.profiles, strict=True))
         return [{key: float(np.mean([one[key] for one in layer])) for key in layer[0]} for layer in layers]
 
     def facts(self) -> dict[str, Any]:
@@ -50,7 +53,7 @@ class Verified:
             "mispredictions": self.mispredictions,
             "cycles": float(np.mean(self.cycles)),
             "speed": self.speed,
-            "layers": [{"name": name, **mean} for name, mean in zip(self.names, self.means(), strict=True)],
+            "layers": [{"name": name, **mean} for name, mean in zip(self.names, self.means(), strict=False)],
         }
 
 
@@ -60,11 +63,11 @@ def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None 
     `progress` is called with inferences done and inferences in all. Raises MissingTool and HardwareMismatch as galton_sim does.
     """
     from galton import cycles, golden
-    from galton_sim import simulate
+    from galton_sim.simulate import simulate
 
     result = simulate(image, raw, progress=progress)
     expected = golden.run(image, raw)
-    predicted = cycles.predict(image, raw)
+    predicted = cycles.predict(image, raw) if result.profiles[0] else result.profiles
     return Verified(
         names=[layer["name"] for layer in image.meta["layers"]],
         outputs=result.outputs,
@@ -73,4 +76,19 @@ def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None 
         speed=result.total_cycles / result.seconds,
         mismatches=int((result.outputs != expected).reshape(len(raw), -1).any(axis=1).sum()),
         mispredictions=sum(real != model for real, model in zip(result.profiles, predicted, strict=True)),
+        bounds=least_cycles(image, result.profiles),
     )
+
+
+def least_cycles(image: Image, profiles: Profiles) -> list[float]:
+    """For each layer, the mean over inferences of max(entries of a group, scan slots, drain slots).
+
+    A group can do no better than its share of the entries. The scan takes an activation a cycle, and the drain gives one.
+    """
+    from galton.decode import parse
+
+    bounds = []
+    for layer, records in zip(parse(image), zip(*profiles, strict=True), strict=False):
+        slots = max(prod(layer.input_shape), prod(layer.map_shape))
+        bounds.append(float(np.mean([max(record["entries"] / image.config.groups, slots) for record in records])))
+    return bounds
