@@ -82,7 +82,7 @@ class Job:
 
 @dataclass
 class Result:
-    """outputs: (n, output words). profiles[n][layer]: fields of PROFILE. statuses[n]: fields of STATUS.
+    """outputs: (n, output words). profiles[n][layer]: fields of PROFILE, each layer's own share. statuses[n]: fields of STATUS.
 
     cycles[n]: from the first cycle in which the first input word is offered to the one in which the last output word is taken.
     total_cycles: with loading and reading back; seconds: wall clock of the compiled run.
@@ -139,7 +139,11 @@ def _inference(pipe: Any, job: Job, index: int, result: Result) -> None:
     result.outputs[index] = _take(pipe, f"<{job.output_words}I")
     records, words = job.layers if job.profile_base else 0, layout.PROFILE.words
     profile = _take(pipe, f"<{records * words}I")
-    result.profiles.append([layout.PROFILE.unpack(profile[layer * words :]) for layer in range(records)])
+    totals = [layout.PROFILE.unpack(profile[layer * words :]) for layer in range(records)]
+    before = [dict.fromkeys(total, 0) for total in totals[:1]] + totals
+    result.profiles.append(
+        [{name: total[name] - last[name] for name in total} for last, total in zip(before, totals, strict=False)]
+    )
 
 
 def _take(pipe: Any, form: str) -> tuple[int, ...]:

@@ -210,7 +210,9 @@ TABLE = Record(
 PROFILE = Record(
     "PROFILE",
     [
-        Field("cycles", 32, "cycles from the fetch of the first layer's record to the end of this layer, PROFILE writes left out"),
+        Field(
+            "cycles", 32, "cycles from the fetch of the first layer's record to the end of this layer, PROFILE writes left out"
+        ),
         Field("events", 32, "non-zero counts sent to the groups"),
         Field("entries", 32, "entries walked, summed over groups"),
         Field("fifo_stalls", 32, "scan cycles lost to a full event FIFO"),

@@ -1,0 +1,260 @@
+"""The cycle model: how many cycles and events every layer of every inference takes, exactly as the hardware counts them.
+
+It follows items (row markers and activations), events, segments and accumulator rows through the machine and knows for each the
+cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer's first cycle of running. In the order of
+`galton_hw`:
+
+* scan, quantizer: item i reaches the dispatch FIRST_ITEM + i cycles after the start, later by every cycle that one before it waited.
+* dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is full.
+* FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left.
+* expander: one segment a cycle into a register, which the walker empties from the next cycle on.
+* walker: entries in the cycles after it took a segment, but those that the drain takes; the next segment with the last entry.
+* drain: see galton_hw.drain; once a row has begun, nothing delays it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from galton import golden
+from galton.config import Config
+from galton.decode import ParsedLayer, segment_entries
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NORM_BITS, ROW
+from galton.image import Image
+from galton.network import Ints
+
+FIRST_ITEM = 6
+"""Cycle in which the first item reaches the dispatch: three to fetch a word, three in the quantizer."""
+FIFO_LATENCY = 2
+DRAIN_FINISH = 23
+"""Cycles from the end of the last fetch to the layer's last cycle."""
+DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
+"""Cycles of the step divider."""
+LOAD_TAIL = 4
+"""Cycles until the last channel's multiplier is in place."""
+
+Profile = dict[str, int]
+
+
+def predict(image: Image, raw: NDArray[Any]) -> list[list[Profile]]:
+    """For each input of `raw` (n, rows, columns, channels) and each layer the fields of format.PROFILE, the layer's own share.
+
+    Raises as golden.trace does.
+    """
+    machine = golden.Machine(image)
+    plans = [Plan(parsed, image) for parsed in machine.layers]
+    traces = machine.trace(raw)
+    return [[plan.predict(trace, index) for plan, trace in zip(plans, traces, strict=True)] for index in range(len(raw))]
+
+
+def bounds(image: Image, raw: NDArray[Any]) -> list[list[int]]:
+    """For each input and layer the least possible cycles: max(entries of a group, scan slots, drain slots)."""
+    machine = golden.Machine(image)
+    plans = [Plan(parsed, image) for parsed in machine.layers]
+    traces = machine.trace(raw)
+    return [[plan.bound(trace, index) for plan, trace in zip(plans, traces, strict=True)] for index in range(len(raw))]
+
+
+def setup(parsed: ParsedLayer) -> int:
+    """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs."""
+    rows = ROW.words * len(parsed.rows) + 1
+    channels = CHANNEL.words * len(parsed.bias) + LOAD_TAIL
+    return LAYER.words + 1 + rows + (DIVISION if parsed.layer["dynamic"] else 0) + channels
+
+
+@dataclass(frozen=True)
+class Fetches:
+    """What a drained row takes from the walkers, in cycles from its first fetch.
+
+    offsets: of each fetch; group: whose, or -1 for every group's. last: offset of the last fetch; end: of the cycle after it.
+    """
+
+    offsets: Ints
+    group: Ints
+    last: int
+    end: int
+
+
+def fetches(parsed: ParsedLayer, config: Config) -> Fetches:
+    """The fetches of one row: left border, pixels of each group in vectors, right border."""
+    layer = parsed.layer
+    vectors = [min(config.lanes, layer["group_channels"] - lane) for lane in range(0, layer["group_channels"], config.lanes)]
+    pixel = [(lanes, group) for group in range(config.groups) for lanes in vectors]
+    row = [(1, -1)] * layer["left_words"] + pixel * (layer["output_columns"] + 1) + [(1, -1)] * layer["right_words"]
+    duration = np.array([lanes for lanes, _ in row], np.int64)
+    offsets = np.cumsum(duration) - duration
+    return Fetches(offsets, np.array([group for _, group in row], np.int64), int(offsets[-1]), int(offsets[-1] + duration[-1]))
+
+
+class Plan:
+    """What is the same for every input of a layer."""
+
+    def __init__(self, parsed: ParsedLayer, image: Image) -> None:
+        self.parsed, self.config = parsed, image.config
+        self.fetches = fetches(parsed, image.config)
+        self.table = segment_entries(image)
+        _, columns, channels = parsed.input_shape
+        self.items = columns * channels
+        labels = np.arange(columns) % parsed.stride_x
+        self.rows = np.array([[row["segments"], row["claim"], row["done"]] for row in parsed.rows], np.int64)
+        self.labels = labels
+        self.entries: dict[tuple[int, ...], Ints] = {}
+
+    def row_entries(self, y: int) -> Ints:
+        """Entries (columns, channels, segments, groups) behind every activation of row `y`; 0 columns of labels without taps."""
+        row = self.parsed.rows[y]
+        key = (row["weight_base"], row["segments"], row["short"])
+        if key not in self.entries:
+            _, columns, channels = self.parsed.input_shape
+            found = np.zeros((self.parsed.stride_x, channels, row["segments"], self.config.groups), np.int64)
+            for label in self.parsed.labels:
+                if self.config.sparse:
+                    addresses = self.parsed.segment_addresses(row, label)
+                    found[label] = np.stack([table[addresses] for table in self.table], axis=-1)
+                else:
+                    found[label] = self.parsed.dense_entries(label)
+            self.entries[key] = found[self.labels]
+        return self.entries[key]
+
+    def events(self, trace: golden.LayerTrace, index: int) -> tuple[Ints, Ints, Ints]:
+        """Events of an input: places in their row (events,), first event of each row (rows + 1,), entries of their segments
+        (events, most segments, groups)."""
+        rows = self.parsed.input_shape[0]
+        most = max(1, int(self.rows[:, 0].max()))
+        places, entries, first = [], [], [0]
+        for y in range(rows):
+            found = np.empty(0, np.int64)
+            if trace.rows[y]:
+                active = np.where(trace.columns[:, None], trace.counts[index, y], 0).reshape(-1)
+                found = np.flatnonzero(active)
+                per_row = self.row_entries(y)
+                per_event = per_row.reshape(self.items, *per_row.shape[2:])[found]
+                entries.append(np.pad(per_event, ((0, 0), (0, most - per_event.shape[1]), (0, 0))))
+            places.append(found)
+            first.append(first[-1] + len(found))
+        empty = np.zeros((0, most, self.config.groups), np.int64)
+        return np.concatenate([*places]), np.array(first), np.concatenate([empty, *entries])
+
+    def predict(self, trace: golden.LayerTrace, index: int) -> Profile:
+        """The counters of one input."""
+        places, first, entries = self.events(trace, index)
+        layer, row = self.parsed.layer, self.fetches
+        cycles, fifo, ring, drain = walk(
+            self.items,
+            self.rows,
+            places,
+            first,
+            entries,
+            layer["ring_rows"],
+            layer["output_rows"],
+            self.config.fifo_depth,
+            row.offsets,
+            row.group,
+            row.last,
+            row.end,
+        )
+        return {
+            "cycles": setup(self.parsed) + int(cycles),
+            "events": len(places),
+            "entries": int(entries.sum()),
+            "fifo_stalls": int(fifo),
+            "ring_stalls": int(ring),
+            "drain_stalls": int(drain),
+            "saturations": int(trace.saturations[index]),
+        }
+
+    def bound(self, trace: golden.LayerTrace, index: int) -> int:
+        """Least possible cycles: max(entries of the busiest group, scan slots, drain slots)."""
+        _, _, entries = self.events(trace, index)
+        walked = int(entries.sum(axis=(0, 1)).max())
+        return max(walked, self.items * self.parsed.input_shape[0], self.fetches.end * self.parsed.layer["output_rows"])
+
+
+compiled: Callable[..., Any] = numba.njit(cache=True)
+
+
+@compiled
+def walk(  # type: ignore[no-untyped-def]
+    items, rows, places, first, entries, ring_rows, output_rows, fifo_depth, offsets, owner, last_fetch, row_end
+):
+    """Cycles of running a layer, and stalls for FIFOs, for the ring, and for the drain.
+
+    items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events.
+    offsets, owner, last_fetch, row_end: see Fetches.
+    """
+    groups, per_row = entries.shape[2], len(offsets)
+    # When the last fifo_depth items left each group's FIFO.
+    left = np.full((groups, fifo_depth), -1, np.int64)
+    pushed = 0
+    # The expander's last segment: when it was made and when the walker took it; when the walker can take the next one.
+    made, taken, free = np.full(groups, -1, np.int64), np.full(groups, -1, np.int64), np.zeros(groups, np.int64)
+    # The drain: first fetch and last fetch of each row, and how far each walker has gone through the fetches.
+    begun, drained_at = np.zeros(output_rows, np.int64), np.zeros(output_rows, np.int64)
+    announced, waiting, paused = 0, 0, 0
+    at_row, at_fetch = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+
+    time, claimed = FIRST_ITEM, 0
+    fifo_stalls, ring_stalls, drain_stalls = 0, 0, 0
+    for y in range(len(rows)):
+        segments, claim, done = rows[y, 0], rows[y, 1], rows[y, 2]
+        start, end = (first[y], first[y + 1]) if y + 1 < len(rows) else (0, 0)
+        base = time
+        for event in range(start - 1, end):
+            marker = event == start - 1
+            # The event is the activation `place` of the row; those before it are zeros and take a cycle each.
+            time = base if marker else base + places[event]
+            leaves = time
+            for group in range(groups):
+                leaves = max(leaves, left[group, pushed % fifo_depth] + 1)
+            fifo_stalls += leaves - time
+            ready = 0
+            for group in range(groups):
+                earliest = leaves + FIFO_LATENCY
+                for segment in range(1 if marker else segments):
+                    count = 0 if marker else entries[event, segment, group]
+                    made[group] = max(earliest, made[group] + 1, taken[group])
+                    taken[group] = max(made[group] + 1, free[group])
+                    if count == 0:
+                        free[group] = taken[group] + 1
+                        continue
+                    # Fetches up to the cycle of taking hit an idle walker or an earlier segment.
+                    issued, upto = taken[group] + count, taken[group]
+                    row, fetch = at_row[group], at_fetch[group]
+                    while row < announced:
+                        mine = owner[fetch] < 0 or owner[fetch] == group
+                        cycle = begun[row] + offsets[fetch]
+                        if cycle > issued:
+                            break
+                        if mine and cycle > upto:
+                            issued += 1
+                            drain_stalls += 1
+                        fetch += 1
+                        if fetch == per_row:
+                            row, fetch = row + 1, 0
+                    at_row[group], at_fetch[group] = row, fetch
+                    free[group] = issued
+                left[group, pushed % fifo_depth] = made[group]
+                ready = max(ready, taken[group])
+            pushed += 1
+            base = leaves + 1 if marker else base + leaves - time
+            if marker:
+                for _ in range(done):
+                    # A row begins a cycle after the drain sees it, and waits for the last fetch's activations.
+                    begun[announced] = max(max(waiting, ready + 1) + 1, paused)
+                    drained_at[announced] = begun[announced] + last_fetch
+                    waiting, paused = drained_at[announced] + 1, begun[announced] + row_end
+                    announced += 1
+                claimed += claim
+                if claim and claimed > ring_rows:
+                    room = drained_at[claimed - ring_rows - 1] + 1
+                    if room > base:
+                        ring_stalls += room - base
+                        base = room
+        time = base + items
+    return paused + DRAIN_FINISH + 1, fifo_stalls, ring_stalls, drain_stalls
