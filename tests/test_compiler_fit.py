@@ -1,0 +1,133 @@
+"""What does not fit is refused by memory, amount and layer, with what was tried and fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from networks import EVERY, random_network
+
+from galton.compiler import compile
+from galton.compiler.place import place, program_size
+from galton.config import CONFIGS, Config
+from galton.errors import FitError
+from galton.format import LAYER, NETWORK, PROFILE
+from galton.network import Layer, Network
+
+UP5K = CONFIGS["up5k"]
+
+
+def convolutions(*channels: int, shape: tuple[int, int, int] = (6, 6, 4), weight: int = 1, kernel: int = 3) -> Network:
+    """Layers without padding."""
+    layers: list[Layer] = []
+    for index, outputs in enumerate(channels):
+        inputs = layers[-1].output_shape if layers else shape
+        weights = np.full((outputs, kernel, kernel, inputs[2]), weight, np.int64)
+        vector = np.zeros(outputs, np.int64)
+        layers.append(Layer(f"conv{index}", inputs, weights, vector, vector, 12, 0, 255))
+    return Network("convolutions", shape, tuple(layers))
+
+
+@pytest.mark.parametrize(
+    ("network", "change", "message"),
+    [
+        (
+            convolutions(8, 64),
+            {"weight_words": 2048},
+            r"does not fit small: the weights memory holds 2048 entries, the network needs 612, ",
+        ),
+        (
+            convolutions(8, 40),
+            {"channels": 32},
+            r"channels memory holds 32 channels, the network needs 40, 8 too many; conv1 takes 40",
+        ),
+        (convolutions(8, 8), {"rows": 6}, r"rows memory holds 6 rows, the network needs 7, 1 too many; conv0 takes 7"),
+        (
+            convolutions(40),
+            {"accumulator_words": 64},
+            r"accumulators memory holds 64 words, .* conv0 takes 120.*fewer output channels",
+        ),
+        (
+            convolutions(8, 8),
+            {"data_words": 128},
+            r"data memory holds 128 words, .* for its input and output, \d+ go to the program",
+        ),
+    ],
+)
+def test_each_memory(network: Network, change: dict[str, int], message: str) -> None:
+    small = replace(UP5K, name="small", **change)
+    if "weight_words" in change:
+        assert compile(network, small).memory[0].used == 36 + 72 * 8
+        network, message = (
+            convolutions(8, 64, 64, shape=(9, 9, 4)),
+            r"weights memory holds 2048 entries, the network needs 5220, 3172",
+        )
+    with pytest.raises(FitError, match=message) as caught:
+        compile(network, small)
+    assert "Tried, and it fits with configuration" in str(caught.value)
+    assert "configuration up5k" in str(caught.value)
+
+
+def test_the_segment_table() -> None:
+    small = replace(EVERY["tiny"], table_words=16)
+    message = r"table memory holds 16 segments, the network needs 20, 4 too many; conv0 takes 12.*smaller kernels"
+    with pytest.raises(FitError, match=message):
+        compile(convolutions(4, 4, 4, kernel=1, shape=(6, 6, 12), weight=0), small)
+
+
+def test_narrower_weights_are_tried() -> None:
+    small = replace(UP5K, weight_words=2048)
+    network = convolutions(16, 64, weight=9, shape=(7, 7, 8))
+    with pytest.raises(
+        FitError, match=r"Tried, and it fits with weights within -7\.\.7 in every layer or with configuration up5k"
+    ):
+        compile(network, small)
+
+
+def test_nothing_fits() -> None:
+    with pytest.raises(FitError, match="neither narrower weights nor any other named configuration"):
+        compile(convolutions(300), UP5K)
+
+
+def test_every_memory_that_is_too_small_is_named() -> None:
+    with pytest.raises(FitError) as caught:
+        compile(convolutions(300, shape=(300, 20, 4)), UP5K)
+    for name in ("data", "accumulators", "rows", "channels"):
+        assert f"the {name} memory" in str(caught.value)
+
+
+def test_weights_that_no_plane_holds() -> None:
+    with pytest.raises(FitError, match=r"conv0 has weights up to 120; up5k holds up to 119 with 4 bits and 2 planes"):
+        compile(convolutions(4, weight=120), UP5K)
+    compile(convolutions(4, weight=-119, kernel=2), UP5K)
+
+
+def test_numbers_that_no_field_holds() -> None:
+    vector = np.zeros(1, np.int64)
+    layer = Layer("padded", (2, 2, 1), np.ones((1, 1, 1, 1), np.int64), vector, vector, 12, 0, 255, padding=(40, 0, 0, 0))
+    with pytest.raises(FitError, match=r"padded: ROW.claim is 41, outside 0\.\.31"):
+        compile(Network("n", (2, 2, 1), (layer,)), UP5K)
+
+
+@pytest.mark.parametrize("profile", [True, False])
+def test_tensors_that_are_alive_together_do_not_overlap(profile: bool) -> None:
+    for seed in range(30):
+        network = random_network(seed, EVERY["tiny"])
+        placement = place(network, EVERY["tiny"], profile=profile)
+        ends = [base + size for base, size in zip(placement.tensors, placement.words, strict=True)]
+        assert min(placement.tensors) >= placement.fixed >= program_size(network)
+        assert placement.fixed - program_size(network) == (PROFILE.words * len(network.layers) if profile else 0)
+        assert max(ends) <= EVERY["tiny"].data_words
+        for index in range(len(network.layers)):
+            assert ends[index] <= placement.tensors[index + 1] or ends[index + 1] <= placement.tensors[index]
+
+
+def test_the_smallest_data_memory_that_fits() -> None:
+    network = convolutions(8, 8)
+    needed = next(memory for memory in compile(network, UP5K).memory if memory.name == "data").used
+    assert needed > NETWORK.words + 2 * LAYER.words
+    exact = Config("exact", data_words=needed)
+    assert next(memory for memory in compile(network, exact).memory if memory.name == "data").used == needed
+    with pytest.raises(FitError, match="1 too many"):
+        compile(network, replace(exact, data_words=needed - 1))

@@ -1,0 +1,206 @@
+"""The golden model executes packed images exactly as the definitions compute their networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+from networks import EVERY, random_inputs, random_network
+from oracle import run as defined
+
+from galton import golden, reference
+from galton.compiler import compile
+from galton.config import Config
+from galton.errors import CalibrationError, ImageError
+from galton.format import CHANNEL, LAYER, NETWORK, ROW, Record
+from galton.image import Image
+from galton.network import Layer, Network
+
+SEEDS = range(40)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_random_networks(name: str) -> None:
+    config = EVERY[name]
+    for seed in SEEDS:
+        network = random_network(seed, config, operations=60_000)
+        raw = random_inputs(seed, network)
+        assert (golden.run(compile(network, config).image, raw) == defined(network, raw, config.count_bits)).all(), seed
+
+
+@pytest.mark.parametrize("name", ["tiny", "ecp5-25", "three-by-five"])
+def test_traces(name: str) -> None:
+    config = EVERY[name]
+    for seed in SEEDS:
+        network = random_network(seed, config, operations=60_000)
+        compiled, raw = compile(network, config), random_inputs(seed, network, 3)
+        expected = reference.trace(compiled.network, raw, count_bits=config.count_bits)
+        for layer, found, wanted in zip(compiled.network.layers, golden.trace(compiled.image, raw), expected, strict=True):
+            assert found.name == layer.name
+            assert (found.counts == wanted.counts).all()
+            assert (found.norms == wanted.norms).all()
+            assert (found.saturations == wanted.saturations).all()
+            assert (found.outputs == wanted.output).all()
+            assert found.events.tolist() == [reaching(layer, counts) for counts in wanted.counts]
+
+
+def reaching(layer: Layer, counts: np.ndarray) -> int:
+    """Non-zero counts whose row meets a kernel row within the map, and whose column meets a kernel column."""
+    (top, _, left, _), (stride_y, stride_x) = layer.padding, layer.stride
+    events = 0
+    for y, x, c in np.argwhere(counts):
+        outputs = [divmod(y + top - ky, stride_y) for ky in range(layer.weights.shape[1])]
+        meets_row = any(not rest and 0 <= row < layer.map_shape[0] for row, rest in outputs)
+        meets_column = any((x + left - kx) % stride_x == 0 for kx in range(layer.weights.shape[2]))
+        events += bool(counts[y, x, c]) and meets_row and meets_column
+    return events
+
+
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = random_network(1, EVERY["up5k"])
+    image, raw = compile(network, "up5k").image, random_inputs(1, network, 7)
+    whole = golden.run(image, raw), [layer.counts for layer in golden.trace(image, raw)]
+    monkeypatch.setattr(golden, "CHUNK_BYTES", 1)
+    assert (golden.run(image, raw) == whole[0]).all()
+    for layer, counts in zip(golden.trace(image, raw), whole[1], strict=True):
+        assert (layer.counts == counts).all()
+
+
+def one_layer(
+    weights: np.ndarray, *, shape: tuple[int, int, int], multiplier: int = 1, shift: int = 12, **options: object
+) -> Network:
+    """A network of one layer with raw outputs -128..127."""
+    vector = np.full(len(weights), multiplier)
+    layer = Layer("only", shape, weights, vector, vector * 0, shift, -128, 127, **options)
+    return Network("one", shape, (layer,))
+
+
+@pytest.mark.parametrize("accumulator_bits", [24, 32])
+def test_sums_beyond_float32_are_exact(accumulator_bits: int) -> None:
+    config = Config("wide", weight_bits=8, planes=1, accumulator_bits=accumulator_bits, data_words=1 << 14)
+    size = 255 if accumulator_bits == 24 else 1023
+    weights = np.full((2, 1, 1, size), 127)
+    weights[1, 0, 0, :] = [-127 if place % 2 else 126 for place in range(size)]
+    network = one_layer(weights, shape=(1, 1, size))
+    raw = np.full((1, 1, 1, size), 255)
+    raw[..., 0] = 254
+    expected = defined(network, raw)
+    assert (golden.run(compile(network, config).image, raw) == expected).all()
+    assert set(expected.reshape(-1).tolist()) != {127}
+
+
+def test_wrong_inputs_are_named() -> None:
+    network = random_network(1, EVERY["tiny"])
+    image, raw = compile(network, "tiny").image, random_inputs(1, network)
+    for wrong, message in [
+        (raw[0], "shape"),
+        (raw[:0], "at least 1"),
+        (raw[:, :, :, :0], "shape"),
+        (raw.astype(float), "are integers, not float64"),
+        (raw * 0 + network.input_high + 1, f"not {network.input_high + 1}"),
+        (raw * 0 + network.input_low - 1, f"not {network.input_low - 1}"),
+    ]:
+        with pytest.raises(CalibrationError, match=message):
+            golden.run(image, wrong)
+
+
+def patched(image: Image, record: Record, position: int, **changes: int) -> Image:
+    """The image with fields of the record at a word of the program changed."""
+    program = image.program.copy()
+    values = record.unpack(program[position : position + record.words].tolist())
+    program[position : position + record.words] = record.pack({**values, **changes})
+    return replace(image, program=program)
+
+
+FIRST_LAYER = NETWORK.words
+FIRST_ROW = FIRST_LAYER + LAYER.words
+
+
+def plain(name: str) -> Image:
+    """A dense or sparse image of two 3x3 layers over 5x6 pixels."""
+    weights = np.random.default_rng(0).integers(-7, 8, size=(2, 4, 3, 3, 4))
+    options = {"padding": (1, 1, 1, 1), "multiplier": np.full(4, 99), "bias": np.zeros(4, np.int64), "shift": 12}
+    layers = [Layer(f"conv{index}", (5, 6, 4), weights[index], low=-128, high=127, **options) for index in range(2)]
+    return compile(Network("plain", (5, 6, 4), tuple(layers)), name).image
+
+
+@pytest.mark.parametrize(
+    ("record", "position", "changes", "message"),
+    [
+        (LAYER, FIRST_LAYER, {"input_base": 0}, "input_base 0"),
+        (LAYER, FIRST_LAYER, {"output_base": (1 << 20) - 1}, "output_base"),
+        (LAYER, FIRST_LAYER, {"input_rows": 511}, "ends at word"),
+        (LAYER, FIRST_LAYER, {"last": 1}, "has 1 layers, META names 2"),
+        (LAYER, FIRST_LAYER, {"group_channels": 3}, "groups of 3 channels"),
+        (LAYER, FIRST_LAYER, {"vectors": 7}, "8 vectors"),
+        (LAYER, FIRST_LAYER, {"ring_words": 1}, "no ring"),
+        (LAYER, FIRST_LAYER, {"left_words": 0}, "map and borders"),
+        (LAYER, FIRST_LAYER, {"output_rows": 4}, "do not complete"),
+        (LAYER, FIRST_LAYER, {"accumulator_start": 100}, "outside the accumulators"),
+        (LAYER, FIRST_LAYER, {"accumulator_skip": 0}, "do not walk whole pixels"),
+        (LAYER, FIRST_LAYER, {"channel_stride_long": 1 << 18}, "walks to address"),
+        (ROW, FIRST_ROW, {"ring_start": 1}, "within a ring row"),
+        (ROW, FIRST_ROW, {"claim": 31}, "wait for ever"),
+        (ROW, FIRST_ROW, {"done": 1}, "do not complete"),
+        (ROW, FIRST_ROW, {"weight_base": (1 << 20) - 1}, "walks to address"),
+        (NETWORK, 0, {"input_words": 1}, "takes 1 words"),
+    ],
+)
+@pytest.mark.parametrize("name", ["tiny", "up5k"])
+def test_programs_that_cannot_run_are_refused(
+    name: str, record: Record, position: int, changes: dict[str, int], message: str
+) -> None:
+    image = plain(name)
+    raw = np.ones((1, 5, 6, 4), np.int64)
+    assert golden.run(image, raw).any()
+    with pytest.raises(ImageError, match=message):
+        golden.run(patched(image, record, position, **changes), raw)
+
+
+def test_overlapping_tensors_are_refused() -> None:
+    image = plain("tiny")
+    base = golden.parse(image)[0].layer["input_base"]
+    with pytest.raises(ImageError, match="conv0 cannot run: its input and output overlap"):
+        golden.run(patched(image, LAYER, FIRST_LAYER, output_base=base + 1), np.ones((1, 5, 6, 4), np.int64))
+
+
+@pytest.mark.parametrize("name", ["tiny", "up5k"])
+def test_what_is_packed_is_what_runs(name: str) -> None:
+    image = plain(name)
+    raw = np.random.default_rng(0).integers(0, 256, size=(1, 5, 6, 4))
+    before = golden.run(image, raw)
+    channel = FIRST_ROW + 6 * ROW.words
+    for record, position, changes in [
+        (CHANNEL, channel, {"bias": 1 << 19}),
+        (CHANNEL, channel + CHANNEL.words, {"multiplier": 0}),
+        (LAYER, FIRST_LAYER, {"dead_zone": 200}),
+        (LAYER, FIRST_LAYER, {"high": 3}),
+        (ROW, FIRST_ROW, {"segments": 1}),
+        (ROW, FIRST_ROW + 2 * ROW.words, {"ring_start": 0}),
+    ]:
+        assert (golden.run(patched(image, record, position, **changes), raw) != before).any(), changes
+    chunks = image.chunks[0].copy()
+    chunks[len(chunks) // 2] ^= 1
+    assert (golden.run(replace(image, chunks=(chunks,)), raw) != before).any()
+
+
+def test_segments_of_sparse_images() -> None:
+    image = plain("tiny")
+    (entries,) = golden.segment_entries(image)
+    assert len(entries) == len(image.table[0])
+    assert int(entries.sum()) == len(image.chunks[0])
+    first = golden.parse(image)[0]
+    addresses = first.segment_addresses(first.rows[1], 0)
+    assert addresses.shape == (first.input_shape[2], first.rows[1]["segments"])
+    assert set(addresses.reshape(-1).tolist()) == set(range(first.rows[1]["weight_base"], addresses.size))
+    assert all(len(part) == 0 for part in golden.segment_entries(plain("up5k")))
+
+
+def test_images_survive_their_file() -> None:
+    network = random_network(5, EVERY["broad"])
+    image, raw = compile(network, EVERY["broad"]).image, random_inputs(5, network)
+    again = Image.from_bytes(image.to_bytes())
+    assert (golden.run(again, raw) == golden.run(image, raw)).all()
+    assert prod(golden.run(image, raw).shape[1:]) == prod(network.layers[-1].output_shape)
