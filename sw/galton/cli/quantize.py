@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +25,11 @@ galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
 @click.option("--k-weights", type=float, help="Samples per weight.")
 @click.option("--k-activations", type=float, help="Samples per activation.")
 @click.option("--xi", type=click.FloatRange(0, 1, max_open=True), help="Offset of the samples.")
+@click.option("--activations", type=click.Choice(["monte_carlo", "rounding", "bypass"]), help="How activations become counts.")
+@click.option(
+    "--dynamic", is_flag=True, default=None, help="Activation steps from the norm of the very input, not from calibration."
+)
+@click.option("--dead-zone", type=click.FloatRange(0), help="Activations below this many steps are dropped.")
 def command(
     model: str,
     calibration: Path,
@@ -33,6 +39,9 @@ def command(
     k_weights: float | None,
     k_activations: float | None,
     xi: float | None,
+    activations: str | None,
+    dynamic: bool | None,
+    dead_zone: float | None,
     as_json: bool,
 ) -> int:
     """Quantize a trained MODEL with CALIBRATION inputs, without retraining.
@@ -43,12 +52,13 @@ def command(
     from galton import storage
     from galton.cli.models import load_calibration, load_model
     from galton.cli.show import show_quantized
-    from galton.quantize import quantize
+    from galton.quantization import quantize
 
     module = load_model(model, weights)
     inputs = load_calibration(calibration)
     path = output or Path(f"{Path(model.rpartition(':')[0] or model).stem}.galtonq")
-    chosen = {"k_weights": k_weights, "k_activations": k_activations, "xi": xi}
+    chosen: dict[str, Any] = {"k_weights": k_weights, "k_activations": k_activations, "xi": xi}
+    chosen |= {"activations": activations, "dynamic": dynamic, "dead_zone": dead_zone}
     with progress(as_json) as bar:
         bar.add_task("quantizing", total=None)
         quantized = quantize(
@@ -60,6 +70,6 @@ def command(
         emit({"file": str(path), "network": quantized.network.name, "report": report})
         return 0
     out = console()
-    show_quantized(out, quantized.network, report)
+    show_quantized(out, quantized.network.name, report)
     out.print(f"\nWrote {path}")
     return 0

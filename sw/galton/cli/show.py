@@ -45,3 +45,22 @@ def shape(sizes: list[int]) -> str:
     """Rows x columns x channels, without those in front that are 1."""
     kept = sizes[2:] if sizes[:2] == [1, 1] else sizes
     return "x".join(map(str, kept))
+
+
+def show_quantized(out: Console, name: str, report: dict[str, Any]) -> None:
+    """What a quantizer reports (galton.metrics.Report)."""
+    columns = ("layer", "bits w>", "w != 0>", "bits a>", "a != 0>", "operations>", "work>", "error>")
+    rows = table(f"{name}: integers, on the calibration data", *columns)
+    layers = [*report["layers"], {**report, "name": "all, bits as means", "error": None}]
+    for layer in layers:
+        shares = {key: f"{100 * layer[key]:.1f} %" for key in ("nonzero_weights", "nonzero_activations", "effective")}
+        weights, activations = f"{layer['weight_bits_signed']:g}", f"{layer['activation_bits_signed']:g}"
+        error = "" if layer["error"] is None else f"{layer['error']:.3f}"
+        kept = (weights, shares["nonzero_weights"], activations, shares["nonzero_activations"])
+        rows.add_row(layer["name"], *kept, f"{layer['multiplies']:,}", shares["effective"], error)
+    out.print(rows)
+    out.print("bits with sign; w weights, a activations; work: both operands non-zero; error: of the layer's outputs, relative")
+    for layer in report["layers"]:
+        for key, what in (("clipped", "weights cut to the largest magnitude"), ("saturated", "counts cut to 8 bits")):
+            if layer[key]:
+                out.print(f"{layer['name']}: {layer[key]:,} {what}")

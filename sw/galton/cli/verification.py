@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -76,19 +75,5 @@ def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None 
         speed=result.total_cycles / result.seconds,
         mismatches=int((result.outputs != expected).reshape(len(raw), -1).any(axis=1).sum()),
         mispredictions=sum(real != model for real, model in zip(result.profiles, predicted, strict=True)),
-        bounds=least_cycles(image, result.profiles),
+        bounds=np.mean(cycles.bounds(image, raw), axis=0).tolist(),
     )
-
-
-def least_cycles(image: Image, profiles: Profiles) -> list[float]:
-    """For each layer, the mean over inferences of max(entries of a group, scan slots, drain slots).
-
-    A group can do no better than its share of the entries. The scan takes an activation a cycle, and the drain gives one.
-    """
-    from galton.decode import parse
-
-    bounds = []
-    for layer, records in zip(parse(image), zip(*profiles, strict=True), strict=False):
-        slots = max(prod(layer.input_shape), prod(layer.map_shape))
-        bounds.append(float(np.mean([max(record["entries"] / image.config.groups, slots) for record in records])))
-    return bounds

@@ -17,7 +17,7 @@ from galton.cli.verification import Verified, verify
 from galton.compiler import CompiledNetwork
 from galton.compiler import compile as compile_network
 from galton.demo import digits, training
-from galton.quantize import quantize
+from galton.quantization import quantize
 from galton.report import Facts, Point, render
 from galton.report.build import build
 from galton.report.facts import Comparison

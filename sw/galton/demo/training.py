@@ -33,16 +33,24 @@ def cache_file() -> Path:
 
 
 def trained(data: digits.Digits, advance: Callable[[int], None], cached: Path | None = None) -> nn.Module:
-    """The network in evaluation mode, from the cache or trained now; `advance` is called after each epoch with its number."""
+    """The network in evaluation mode, from the cache or trained now; `advance` is called after each epoch with its number.
+
+    Training takes one thread: it is too small to gain from more, and so the result does not depend on how many there are.
+    """
     path = cached or cache_file()
     network = model.make_model()
     if path.exists():
         network.load_state_dict(load_file(path))
         advance(EPOCHS)
         return network.eval()
-    torch.manual_seed(SEED)
-    network = model.make_model()
-    train(network, torch.from_numpy(data.train), torch.from_numpy(data.train_labels), advance)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        torch.manual_seed(SEED)
+        network = model.make_model()
+        train(network, torch.from_numpy(data.train), torch.from_numpy(data.train_labels), advance)
+    finally:
+        torch.set_num_threads(threads)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
     save_file(network.state_dict(), unfinished)
