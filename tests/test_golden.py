@@ -145,7 +145,9 @@ def plain(name: str) -> Image:
         (ROW, FIRST_ROW, {"claim": 31}, "wait for ever"),
         (ROW, FIRST_ROW, {"done": 1}, "do not complete"),
         (ROW, FIRST_ROW, {"weight_base": (1 << 20) - 1}, "walks to address"),
-        (NETWORK, 0, {"input_words": 1}, "takes 1 words"),
+        (LAYER, FIRST_LAYER, {"dynamic": 1}, "dynamic without samples"),
+        (NETWORK, 0, {"input_words": 1}, "input of 1 words at"),
+        (NETWORK, 0, {"output_base": 1}, "output of 30 words at 1 does not fit"),
     ],
 )
 @pytest.mark.parametrize("name", ["tiny", "up5k"])
@@ -157,6 +159,21 @@ def test_programs_that_cannot_run_are_refused(
     assert golden.run(image, raw).any()
     with pytest.raises(ImageError, match=message):
         golden.run(patched(image, record, position, **changes), raw)
+
+
+@pytest.mark.parametrize("name", ["tiny", "up5k"])
+def test_flipped_bits_of_a_program_run_or_are_refused(name: str) -> None:
+    rng = np.random.default_rng(0)
+    image, raw = plain(name), np.ones((1, 5, 6, 4), np.int64)
+    refused = 0
+    for _ in range(300):
+        program = image.program.copy()
+        program[rng.integers(len(program))] ^= np.uint32(1 << rng.integers(32))
+        try:
+            assert golden.run(replace(image, program=program), raw).shape == raw.shape
+        except ImageError:
+            refused += 1
+    assert 50 < refused < 300
 
 
 def test_overlapping_tensors_are_refused() -> None:

@@ -147,6 +147,12 @@ def parse(image: Image) -> list[ParsedLayer]:
         for problem in _problems(parsed, fixed, before, image.config):
             raise ImageError(f"The program of layer {parsed.name} cannot run: {problem}. Compile the network again")
         before = parsed.layer["norm_dead_zone"]
+    for side, shape in (("input", layers[0].input_shape), ("output", layers[-1].output_shape)):
+        base, words = network[f"{side}_base"], network[f"{side}_words"]
+        if base < fixed or base + words > image.config.data_words or words != -(-prod(shape) // WORD_BYTES):
+            raise ImageError(
+                f"The program's {side} of {words} words at {base} does not fit its layers. Compile the network again"
+            )
     return layers
 
 
@@ -172,6 +178,8 @@ def _problems(parsed: ParsedLayer, fixed: int, norm_dead_zone: int, config: Conf
         yield "its input and output overlap"
     if min(parsed.input_shape) < 1 or min(parsed.output_shape) < 1:
         yield f"its shapes are {parsed.input_shape} and {parsed.output_shape}"
+    elif layer["dynamic"] and (layer["bypass"] or not layer["samples"]):
+        yield "its step is dynamic without samples"
     elif layer["dynamic"] and norm_dead_zone != layer["dead_zone"]:
         yield f"the norm of its input is taken with dead zone {norm_dead_zone}, its counts with {layer['dead_zone']}"
     if len(parsed.rows) > config.rows or layer["output_channels"] > config.channels:
@@ -180,6 +188,8 @@ def _problems(parsed: ParsedLayer, fixed: int, norm_dead_zone: int, config: Conf
         yield f"{config.groups} groups of {layer['group_channels']} channels are not {layer['output_channels']}"
     if parsed.vectors != -(-layer["group_channels"] // config.lanes):
         yield f"{parsed.vectors} vectors do not hold {layer['group_channels']} channels"
+    if any(size % window for size, window in zip(parsed.map_shape, parsed.pool, strict=False)):
+        yield f"its map of {parsed.map_shape[:2]} is not made of pools of {parsed.pool}"
     if parsed.pool != (1, 1) and layer["output_channels"] % WORD_BYTES:
         yield "its pooled pixels are not whole words"
     if layer["ring_words"] != layer["ring_rows"] * layer["row_words"] or not 0 < layer["ring_words"] <= config.accumulator_words:

@@ -131,10 +131,6 @@ class Machine:
         program = self.image.program.astype("<u4").view(np.uint8)
         memory[:, : len(program)] = program
         _write(memory, self.header["input_base"] * WORD_BYTES, raw.reshape(len(raw), -1))
-        if self.header["input_words"] * WORD_BYTES - raw[0].size not in range(WORD_BYTES):
-            raise ImageError(
-                f"The program takes {self.header['input_words']} words, not {raw[0].size} bytes. Compile the network again"
-            )
         for plan in self.plans:
             observe(plan.execute(memory))
         last = self.layers[-1]
