@@ -63,13 +63,18 @@ def layer_trace(layer: Layer, raw: Ints, *, count_bits: int = 8) -> LayerTrace:
     counts, saturations = streaming.counts(flat, layer.activation, count_bits)
     counts = counts.reshape(len(raw), *layer.input_shape)
     sums = convolve(counts, layer)
+    return LayerTrace(counts, saturations, streaming.norms(flat, layer.activation.dead_zone), sums, drain(layer, flat, sums))
+
+
+def drain(layer: Layer, flat: Ints, sums: Ints) -> Ints:
+    """Raw outputs (n, *output_shape) from accumulators; `flat` is the layer's raw input, (n, size), for its norm."""
     total = sums * _multipliers(layer, flat) + (layer.bias + (1 << (layer.shift - 1)))
     if total.size and not -(1 << (TOTAL_BITS - 1)) <= total.min() <= total.max() < 1 << (TOTAL_BITS - 1):
         raise AccumulatorOverflow(f"{layer.name}: a total of {total.min()}..{total.max()} does not fit {TOTAL_BITS} bits")
     output = np.clip(total >> layer.shift, layer.low, layer.high)
     (rows, columns, channels), (pool_y, pool_x) = layer.output_shape, layer.pool
-    output = output.reshape(len(raw), rows, pool_y, columns, pool_x, channels).max(axis=(2, 4))
-    return LayerTrace(counts, saturations, streaming.norms(flat, layer.activation.dead_zone), sums, output)
+    pooled: Ints = output.reshape(len(sums), rows, pool_y, columns, pool_x, channels).max(axis=(2, 4))
+    return pooled
 
 
 def convolve(counts: Ints, layer: Layer) -> Ints:

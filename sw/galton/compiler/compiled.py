@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from galton.config import Config
 from galton.errors import CalibrationError
 from galton.golden import run
 from galton.image import Image
-from galton.network import Network
+from galton.network import Ints, Network
 
 
 class Quantized(Protocol):
@@ -44,8 +45,8 @@ class CompiledNetwork:
         """Write the image's file."""
         self.image.save(path)
 
-    def run(self, inputs: Any) -> Any:
-        """Real outputs of the packed image for real inputs, by the golden model.
+    def run(self, inputs: Any, *, execute: Callable[[Image, Ints], Ints] = run) -> Any:
+        """Real outputs of the packed image for real inputs, by the golden model or whatever else gives raw outputs for raw inputs.
 
         NumPy arrays are (n, rows, columns, channels); torch tensors are (n, channels, rows, columns), as for torch's own layers.
         Both may be (n, channels) where the network begins or ends with one pixel; outputs of one pixel always are. The result is
@@ -63,7 +64,7 @@ class CompiledNetwork:
             raw = self.network.raw_input(values)
         except ValueError as error:
             raise CalibrationError(str(error)) from error
-        outputs = run(self.image, raw) * self.network.output_scale
+        outputs = execute(self.image, raw) * self.network.output_scale
         if outputs.shape[1:3] == (1, 1):
             outputs = outputs[:, 0, 0, :]
         elif torch_like:

@@ -1,0 +1,79 @@
+"""Inputs to calibrate with, from whatever holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galton.errors import CalibrationError
+
+KINDS = "a tensor or array (n, channels, rows, columns) or (n, features), or an iterable of such batches or of (inputs, labels)"
+
+
+def gather(calibration: Any, limit: int) -> Tensor:
+    """The first `limit` inputs as one float32 tensor (n, channels, rows, columns) or (n, features).
+
+    Raises CalibrationError, with the number of the batch, for data that is empty, of another shape than expected, or not finite.
+    """
+    parts: list[Tensor] = []
+    count = 0
+    for index, batch in enumerate(batches(calibration)):
+        part = check(batch, f"Calibration batch {index}", tuple(parts[0].shape[1:]) if parts else None)
+        parts.append(part[: limit - count])
+        count += len(parts[-1])
+        if count >= limit:
+            break
+    if count == 0:
+        raise CalibrationError(f"There is no calibration data: expected {KINDS}, with at least one input")
+    return torch.cat(parts)
+
+
+def batches(data: Any) -> Iterator[Any]:
+    """The inputs of each batch."""
+    if isinstance(data, Tensor | np.ndarray):
+        yield data
+        return
+    if (
+        isinstance(data, tuple)
+        and len(data) == 2
+        and all(isinstance(part, Tensor | np.ndarray) for part in data)
+        and data[1].ndim == 1
+    ):
+        yield data[0]
+        return
+    if not isinstance(data, Iterable):
+        raise CalibrationError(f"Calibration data is {type(data).__name__}, expected {KINDS}")
+    for item in data:
+        yield item[0] if isinstance(item, tuple | list) and len(item) else item
+
+
+def check(batch: Any, what: str, shape: tuple[int, ...] | None = None) -> Tensor:
+    """One batch as float32 on the host; `shape` is that of one input, where it is known.
+
+    Raises CalibrationError that begins with `what`.
+    """
+    if not isinstance(batch, Tensor | np.ndarray):
+        raise CalibrationError(f"{what} is {type(batch).__name__}, expected {KINDS}")
+    tensor = torch.as_tensor(batch).detach().cpu()
+    if tensor.is_complex():
+        raise CalibrationError(f"{what} is complex, expected real numbers")
+    tensor = tensor.float()
+    if shape is not None and tuple(tensor.shape[1:]) != shape:
+        raise CalibrationError(f"{what} has shape {tuple(tensor.shape)}, expected (n, {', '.join(map(str, shape))})")
+    if tensor.ndim not in (2, 4):
+        raise CalibrationError(f"{what} has shape {tuple(tensor.shape)}, expected (n, channels, rows, columns) or (n, features)")
+    bad = torch.nonzero(~torch.isfinite(tensor))
+    if len(bad):
+        place = bad[0].tolist()
+        raise CalibrationError(f"{what} has {tensor[tuple(place)].item()} at {place}, expected finite numbers")
+    return tensor
+
+
+def to_pixels(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(n, channels, rows, columns) or (n, features) -> float64 (n, rows, columns, channels)."""
+    maps = values if values.ndim == 4 else values[:, :, None, None]
+    return np.ascontiguousarray(maps.permute(0, 2, 3, 1).numpy().astype(np.float64))

@@ -1,0 +1,234 @@
+"""One stage after another: float weights and calibration inputs -> an integer layer.
+
+The static step of activations is m = 2^F K / mean |raw|. The closing scale and bias of each output channel are the least-squares
+fit of the *quantized* layer's sums, on the quantized network's own inputs, to the *float* network's sums. Fitted to the float
+layer on the same quantized inputs instead, they would keep the errors of all layers before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf, prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from galton import reference, streaming
+from galton.arith import HALF, ONE, initial_residue, sample_count
+from galton.bounds import accumulator_bounds
+from galton.calibration import to_pixels
+from galton.errors import AccumulatorOverflow, GaltonError
+from galton.format import SHIFTS, STEP_BITS
+from galton.lowering import Stage
+from galton.metrics import LayerMeasures, measure
+from galton.network import Activation, Ints, Layer
+from galton.quantizers import Options, Quantizer
+from galton.rescale import dynamic_rescaling, rescaling
+
+Reals = NDArray[np.float64]
+
+COUNT_LIMIT = 255
+LARGEST_STEP = (1 << STEP_BITS) - 1
+COARSER = 1.25
+"""Factor by which the output's scale grows until its integers fit."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one layer is quantized; see galton.quantization.quantize."""
+
+    quantizer: Quantizer
+    options: Options
+    k_activations: float
+    activations: str
+    dynamic: bool
+    dead_zone: float
+    correct: bool
+    fine: bool
+    weight_limit: int
+    accumulator_bits: int
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Calibration activations between two layers.
+
+    real: the float network's, (n, channels, rows, columns).
+    raw: the quantized network's, (n, rows, columns, channels) in low..high; one step is `scale`.
+    """
+
+    real: Tensor
+    raw: Ints
+    scale: float
+    low: int
+    high: int
+
+
+def input_flow(inputs: Tensor, input_range: tuple[float, float] | None) -> Flow:
+    """Calibration inputs (n, channels, rows, columns) or (n, features) as what goes into the first layer.
+
+    Integers in 0..255 or -128..127 stay as they are; other inputs take the finest scale for `input_range` or their own range.
+    Raises GaltonError for a range that is none.
+    """
+    smallest, largest = (float(inputs.min()), float(inputs.max())) if input_range is None else map(float, input_range)
+    if not -inf < smallest <= largest < inf:
+        raise GaltonError(f"input_range must be (smallest, largest), both finite, not {input_range!r}")
+    scale, low, high = raw_range(smallest, largest, signed=smallest < 0)
+    if input_range is None and low <= smallest and largest <= high and bool((inputs == inputs.round()).all()):
+        scale = 1.0
+    real = inputs if inputs.ndim == 4 else inputs[:, :, None, None]
+    raw = np.clip(np.floor(to_pixels(inputs) / scale + 0.5), low, high).astype(np.int64)
+    return Flow(real, raw, scale, low, high)
+
+
+def fit(stage: Stage, flow: Flow, settings: Settings) -> tuple[Layer, Flow, LayerMeasures]:
+    """The integer layer of `stage`, what comes out of it, and its measures."""
+    weights, step, clipped = integer_weights(stage, flow, settings)
+    draft = Layer(
+        name=stage.name,
+        input_shape=stage.input_shape,
+        weights=weights,
+        multiplier=np.zeros(len(weights), np.int64),
+        bias=np.zeros(len(weights), np.int64),
+        shift=SHIFTS[-1],
+        low=0,
+        high=0,
+        activation=choose_activation(stage, flow, settings, weights),
+        stride=stage.stride,
+        padding=stage.padding,
+        pool=stage.pool,
+    )
+    found = reference.layer_trace(draft, flow.raw)
+    real, bias = stage.sums(flow.real), stage.bias.numpy()
+    if settings.correct and not stage.diagonal:
+        rows, columns = draft.map_shape
+        reached = found.sums * count_units(draft.activation, flow)[:, None, None, None]
+        step, bias = closing(reached, real[:, :, :rows, :columns].permute(0, 2, 3, 1).numpy(), step)
+    target = stage.finish(real)
+    layer = rescale(draft, stage, flow, step, bias, target)
+    output = reference.drain(layer, flow.raw.reshape(len(flow.raw), -1), found.sums)
+    measures = measure(layer, stage.kind, replace(found, output=output), flow.low < 0, to_pixels(target), clipped)
+    return layer, Flow(target, output, layer.scale, layer.low, layer.high), measures
+
+
+def integer_weights(stage: Stage, flow: Flow, settings: Settings) -> tuple[Ints, Reals, int]:
+    """Weights in a Layer's order, the real value of a step for each output channel, and how many weights were cut."""
+    if stage.diagonal:
+        weights = stage.weight.sign().long().numpy()
+        step = stage.weight.abs().amax(dim=(1, 2, 3)).numpy()
+    else:
+        inputs = {"float": lambda: flow.real, "quantized": lambda: torch.from_numpy(flow.raw * flow.scale).permute(0, 3, 1, 2)}
+        weights, step = settings.quantizer(stage.weight.numpy(), replace(settings.options, inputs=inputs))
+    limit = settings.weight_limit
+    clipped = int((np.abs(weights) > limit).sum())
+    return np.ascontiguousarray(np.clip(weights, -limit, limit).transpose(0, 2, 3, 1)), step, clipped
+
+
+def choose_activation(stage: Stage, flow: Flow, settings: Settings, weights: Ints) -> Activation:
+    """The quantizer of the layer's input: exact for diagonal stages, as fine as the accumulator holds where asked, else by K."""
+    if stage.diagonal:
+        return Activation()
+    if settings.fine or settings.activations == "bypass":
+        bypass = Activation()
+        return (
+            bypass
+            if fits(weights, bypass, flow, settings)
+            else finest("rounding", HALF, LARGEST_STEP, 0, weights, flow, settings)
+        )
+    mean = float(np.abs(flow.raw).mean())
+    k = settings.k_activations
+    dead_zone = min(round(settings.dead_zone * mean / k), COUNT_LIMIT)
+    residue = HALF if settings.activations == "rounding" else initial_residue(settings.options.xi)
+    if settings.dynamic:
+        samples = max(1, sample_count(k, prod(stage.input_shape)))
+        return Activation(settings.activations, samples=samples, residue=residue, dead_zone=dead_zone)
+    step = min(max(round(ONE * k / mean), 1), LARGEST_STEP) if mean else LARGEST_STEP
+    return finest(settings.activations, residue, step, dead_zone, weights, flow, settings)
+
+
+def fits(weights: Ints, activation: Activation, flow: Flow, settings: Settings) -> bool:
+    """Whether no sum can pass the accumulator."""
+    bounds = accumulator_bounds(weights, activation, flow.low, flow.high, COUNT_LIMIT)
+    return int(bounds.max()) < 1 << (settings.accumulator_bits - 1)
+
+
+def finest(mode: str, residue: int, step: int, dead_zone: int, weights: Ints, flow: Flow, settings: Settings) -> Activation:
+    """The largest static step up to `step` for which no sum can pass the accumulator, by bisection; 1 where none is."""
+
+    def made(step: int) -> Activation:
+        return Activation(mode, step=step, residue=residue, dead_zone=dead_zone)
+
+    low, high = 1, step
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(weights, made(middle), flow, settings) else (low, middle - 1)
+    return made(low)
+
+
+def count_units(activation: Activation, flow: Flow) -> Reals:
+    """The real value of a count of each input, (n,)."""
+    if activation.dynamic:
+        norms = streaming.effective_norms(flow.raw.reshape(len(flow.raw), -1), activation)
+        return flow.scale * norms.astype(np.float64) / activation.samples
+    return np.full(len(flow.raw), flow.scale * (1 if activation.mode == "bypass" else ONE / activation.step))
+
+
+def closing(sums: Reals, target: NDArray[np.floating[Any]], step: Reals) -> tuple[Reals, Reals]:
+    """Scale and bias of each channel that bring `sums` closest to the float network's, both (n, rows, columns, channels).
+
+    A multiplier has no sign: a channel that runs against its target becomes its mean. One that never moves keeps `step`.
+    """
+    axes = (0, 1, 2)
+    middle, wanted = sums.mean(axis=axes), target.mean(axis=axes, dtype=np.float64)
+    centred = sums - middle
+    variance = (centred**2).mean(axis=axes)
+    covariance = (centred * target).mean(axis=axes)
+    moves = variance > 0
+    scale = np.where(moves, np.maximum(covariance, 0) / np.where(moves, variance, 1), step)
+    return scale, wanted - scale * middle
+
+
+def rescale(draft: Layer, stage: Stage, flow: Flow, step: Reals, bias: Reals, target: Tensor) -> Layer:
+    """The layer with the scale and range of its raw output, and the integers that lead to it.
+
+    The scale is the finest that holds the float network's calibration outputs, coarser only where 16-bit multipliers or 32-bit
+    totals ask for it.
+    """
+    scale, low, high = output_range(stage, flow, target)
+    bounds = accumulator_bounds(draft.weights, draft.activation, flow.low, flow.high, COUNT_LIMIT)
+    activation = draft.activation
+    while True:
+        try:
+            if activation.dynamic:
+                norm = prod(stage.input_shape) * max(-flow.low, flow.high)
+                multipliers = step * flow.scale / (activation.samples * scale)
+                dynamic = dynamic_rescaling(multipliers, activation.samples, norm, bias / scale, bounds, name=stage.name)
+                integers = dynamic._asdict()
+            else:
+                multipliers = step * count_units(activation, flow)[0] / scale
+                integers = rescaling(multipliers, bias / scale, bounds, name=stage.name)._asdict()
+            break
+        except AccumulatorOverflow:
+            scale *= COARSER
+    raw_low = max(low, -round(-stage.low / scale)) if stage.low > -inf else low
+    raw_high = min(high, round(stage.high / scale)) if stage.high < inf else high
+    return replace(draft, low=raw_low, high=raw_high, scale=scale, **integers)
+
+
+def output_range(stage: Stage, flow: Flow, target: Tensor) -> tuple[float, int, int]:
+    """Scale and limits of the raw output: 0..255 where nothing negative can come, else -128..127."""
+    plain = stage.kind == "identity" and bool((stage.weight.amax(dim=(1, 2, 3)) == 1).all()) and not bool(stage.bias.any())
+    positive = stage.diagonal and flow.low >= 0 and bool((stage.weight >= 0).all()) and bool((stage.bias >= 0).all())
+    if plain:
+        return flow.scale, 0 if stage.low == 0 else flow.low, flow.high
+    return raw_range(float(target.min()), float(target.max()), signed=not positive and stage.low < 0)
+
+
+def raw_range(smallest: float, largest: float, *, signed: bool) -> tuple[float, int, int]:
+    """The finest scale for which smallest..largest become raw integers, and their limits."""
+    if signed:
+        return max(largest / 127, -smallest / 128) or 1.0, -128, 127
+    return largest / 255 or 1.0, 0, 255

@@ -1,0 +1,206 @@
+"""torch.export graph -> float layers, however the module was written; what the accelerator cannot run is listed, all of it."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from operator import getitem
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from galton.errors import CalibrationError, UnsupportedLayer
+from galton.layers import FloatLayer
+from galton.operators import HANDLERS, HEADS, SUPPORTED, Call, Unsupported, refusal
+
+BATCH = 2
+"""Examples in the batch that the network is exported with."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """An ATen operator on the outputs, with its further arguments."""
+
+    operator: str
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        packet, overload = self.operator.split(".")
+        result: Tensor = getattr(getattr(torch.ops.aten, packet), overload)(outputs, *self.arguments, **self.keywords)
+        return result
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network as float layers in order.
+
+    input_shape, output_shape: without the batch. head: what follows the last layer, for the host to apply to float outputs.
+    """
+
+    layers: tuple[FloatLayer, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    head: Head | None = None
+
+
+def load(module: nn.Module, example: Tensor) -> Imported:
+    """The float layers of `module` in eval mode, for inputs like `example` (n, ...), n >= 1. The module is not touched.
+
+    Raises CalibrationError where the network does not take the example, UnsupportedLayer listing every operator that the
+    accelerator cannot run by module path, with what to use instead.
+    """
+    copied = copy.deepcopy(module).cpu().float().eval()
+    batch = example[:1].expand(BATCH, *example.shape[1:]).contiguous()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            copied(batch)
+        except Exception as error:
+            shape = ", ".join(map(str, example.shape[1:]))
+            raise CalibrationError(
+                f"The network does not take inputs of shape (n, {shape}): {error}. {_expected(copied)}"
+            ) from error
+        try:
+            program = torch.export.export(copied, (batch,)).run_decompositions({})
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UnsupportedLayer(
+                f"torch.export cannot trace the network: {reason}. Control flow must not depend on the data"
+            ) from error
+    return _Walk(program).result()
+
+
+def _expected(module: nn.Module) -> str:
+    """What the first layer takes."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            return f"{name or 'Its first layer'} takes (n, {layer.in_channels}, rows, columns)"
+        if isinstance(layer, nn.Linear):
+            return f"{name or 'Its first layer'} takes (n, {layer.in_features})"
+    return "Calibration data must be like the network's own inputs"
+
+
+class _Walk:
+    """One pass over the graph: constants are folded, the chain of activations becomes layers, the rest is noted as problems."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        signature = program.graph_signature
+        self.graph = program.graph
+        self.graph.eliminate_dead_code()
+        stored = {**program.state_dict, **program.constants}
+        named = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+        self.paths = dict(named)
+        self.constants: dict[fx.Node, Any] = {
+            node: stored[named[node.name]] for node in self.graph.nodes if node.op == "placeholder" and node.name in named
+        }
+        inputs = [node for node in self.graph.nodes if node.op == "placeholder" and node.name in signature.user_inputs]
+        self.input = inputs[0]
+        self.outputs = [name for name in signature.user_outputs if isinstance(name, str)]
+        self.problems: dict[str, None] = {}
+        self.layers: list[FloatLayer] = []
+        self.head: fx.Node | None = None
+        self.tip = self.input
+
+    def result(self) -> Imported:
+        """The layers, or UnsupportedLayer with all problems."""
+        forked: fx.Node | None = None
+        for node in self.graph.nodes:
+            if node.op != "call_function":
+                continue
+            sources = [source for source in node.all_input_nodes if source not in self.constants]
+            if not sources:
+                self.constants[node] = self.evaluate(node)
+                continue
+            if sources != [self.tip] and forked is None:
+                forked = node
+            self.visit(node, len(sources))
+            self.tip = node
+        if self.outputs != [self.tip.name] and not self.problems:
+            self.problem(self.tip, Unsupported("a network with several outputs or a branch", "one chain of layers, one output"))
+        if forked is not None and not self.problems:
+            self.problem(forked, Unsupported("a branch: a result is used twice", "layers that follow one another"))
+        if self.problems:
+            lines = "\n".join(f"  {problem}" for problem in self.problems)
+            raise UnsupportedLayer(f"The accelerator cannot run these layers:\n{lines}\nSupported are {SUPPORTED}, in sequence.")
+        shapes = [tuple(int(size) for size in self.shape(node)[1:]) for node in (self.input, self.tip)]
+        head = Head(self.operator(self.head), self.head.args[1:], dict(self.head.kwargs)) if self.head else None
+        return Imported(tuple(_distinct(self.layers)), shapes[0], shapes[1], head)
+
+    def visit(self, node: fx.Node, sources: int) -> None:
+        """Append the layers of one operator on activations, or note the problem."""
+        name = self.operator(node)
+        if node.target is getitem:
+            if node.args[1] != 0:
+                self.problem(node, Unsupported("a second result of an operator", "the first one only"))
+            return
+        if sources > 1:
+            known = {"add.Tensor": "residual addition", "mul.Tensor": "product of two activations"}
+            what = known.get(name) or refusal(name).what
+            self.problem(node, Unsupported(what, "a network whose layers follow one another"))
+            return
+        if self.head is not None:
+            self.problem(self.head, refusal(self.operator(self.head)))
+            self.head = None
+        if name in HEADS:
+            self.head = node
+            return
+        try:
+            if name not in HANDLERS:
+                raise refusal(name)
+            self.layers.extend(HANDLERS[name](self.call(node)))
+        except Unsupported as error:
+            self.problem(node, error)
+
+    def call(self, node: fx.Node) -> Call:
+        """The operator with every argument by its name, defaults included."""
+        schema = node.target._schema.arguments  # type: ignore[union-attr]
+        arguments = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+        arguments.update({argument.name: value for argument, value in zip(schema, node.args, strict=False)})
+        arguments.update(node.kwargs)
+        values = {
+            name: self.constants.get(value, value) if isinstance(value, fx.Node) else value for name, value in arguments.items()
+        }
+        source = next(source for source in node.all_input_nodes if source not in self.constants)
+        return Call(self.path(node), values, self.shape(source), self.shape(node))
+
+    def evaluate(self, node: fx.Node) -> Any:
+        """A node that depends on no input."""
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self.constants.__getitem__)
+        with torch.no_grad():
+            return node.target(*args, **kwargs)  # type: ignore[operator]
+
+    def path(self, node: fx.Node) -> str:
+        """The module that the operator belongs to; in the outermost one its weight's name, or its own."""
+        stack = node.meta.get("nn_module_stack") or {}
+        path = list(stack.values())[-1][0] if stack else ""
+        weights = [self.paths[source.name] for source in node.all_input_nodes if source.name in self.paths]
+        return str(path or (weights[0].removesuffix(".weight") if weights else node.name))
+
+    def problem(self, node: fx.Node, error: Unsupported) -> None:
+        """Note what is wrong, once."""
+        code = (node.meta.get("stack_trace") or "").strip().splitlines()
+        stack = node.meta.get("nn_module_stack") or {}
+        inner = bool(stack) and list(stack.values())[-1][0]
+        where = self.path(node) if inner or not code else f"{self.path(node)} (`{code[-1].strip()}`)"
+        self.problems[f"{where}: {error.what}; use {error.instead}"] = None
+
+    @staticmethod
+    def operator(node: fx.Node) -> str:
+        return str(node.target).removeprefix("aten.")
+
+    @staticmethod
+    def shape(node: fx.Node) -> tuple[int, ...]:
+        value = node.meta["val"]
+        return tuple((value[0] if isinstance(value, tuple | list) else value).shape)
+
+
+def _distinct(layers: list[FloatLayer]) -> Iterator[FloatLayer]:
+    """The layers with a number after every name that has been seen."""
+    seen: dict[str, int] = {}
+    for layer in layers:
+        seen[layer.name] = seen.get(layer.name, 0) + 1
+        yield layer if seen[layer.name] == 1 else replace(layer, name=f"{layer.name}#{seen[layer.name]}")

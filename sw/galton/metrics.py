@@ -1,0 +1,123 @@
+"""What a quantizer reports: the paper's measures, layer by layer, and a table of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galton import reference
+from galton.network import Ints, Layer
+
+MEASURED = 128
+"""Inputs that effective multiply-accumulates are counted on."""
+
+
+@dataclass(frozen=True)
+class LayerMeasures:
+    """One layer on the calibration data.
+
+    weight_bits, activation_bits: bits of the largest magnitude, without a sign; *_signed: with one, for weights always and for
+    activations where some are negative. inputs: activations of one input. nonzero_weights, nonzero_activations: shares.
+    weight_samples: sum of |weights|; activation_samples: mean over inputs of the sum of |counts|. multiplies: multiply-accumulates
+    of a dense machine, borders included; effective: share of them with both operands non-zero. error: of the layer's outputs,
+    ||quantized - float|| / ||float||. clipped: weights cut to the limit. saturated: counts cut to 8 bits.
+    """
+
+    name: str
+    kind: str
+    weight_bits: int
+    weight_bits_signed: int
+    activation_bits: int
+    activation_bits_signed: int
+    inputs: int
+    nonzero_weights: float
+    nonzero_activations: float
+    weight_samples: int
+    activation_samples: float
+    multiplies: int
+    effective: float
+    error: float
+    clipped: int
+    saturated: int
+
+
+def measure(
+    layer: Layer, kind: str, found: reference.LayerTrace, signed: bool, target: NDArray[np.floating[Any]], clipped: int
+) -> LayerMeasures:
+    """The measures of `layer` from what it did with the calibration data; `target` is the float network's output."""
+    weights, counts = np.abs(layer.weights), np.abs(found.counts)
+    weight_bits, activation_bits = int(weights.max()).bit_length(), int(counts.max()).bit_length()
+    few = (counts[:MEASURED] > 0).astype(np.int64)
+    effective = reference.convolve(few, replace(layer, weights=(weights > 0).astype(np.int64))).sum()
+    return LayerMeasures(
+        layer.name,
+        kind,
+        weight_bits,
+        weight_bits + 1,
+        activation_bits,
+        activation_bits + signed,
+        prod(layer.input_shape),
+        float((weights > 0).mean()),
+        float((counts > 0).mean()),
+        int(weights.sum()),
+        float(counts.sum() / len(counts)),
+        layer.dense_operations,
+        float(effective / (len(few) * layer.dense_operations)),
+        float(np.linalg.norm(found.output * layer.scale - target) / max(float(np.linalg.norm(target)), 1e-30)),
+        clipped,
+        int(found.saturations.sum()),
+    )
+
+
+class Report(dict[str, Any]):
+    """Plain values for JSON that print as a table.
+
+    layers: the LayerMeasures as dicts. weight_bits, activation_bits, with and without _signed: means over the layers, the paper's
+    measure. nonzero_weights, nonzero_activations: shares over all layers together. effective: share of all multiply-accumulates.
+    accuracy: share of right answers, where a labelled loader was given. options: what `quantize` was asked for.
+    """
+
+    @classmethod
+    def of(cls, layers: list[LayerMeasures], weights: list[Ints], options: dict[str, Any], accuracy: float | None) -> Report:
+        """The report about layers with these integer weights."""
+        means = ("weight_bits", "weight_bits_signed", "activation_bits", "activation_bits_signed")
+        values: dict[str, Any] = {name: float(np.mean([getattr(layer, name) for layer in layers])) for name in means}
+        multiplies = sum(layer.multiplies for layer in layers)
+        values["nonzero_weights"] = sum(int(np.count_nonzero(array)) for array in weights) / sum(array.size for array in weights)
+        shares = sum(layer.nonzero_activations * layer.inputs for layer in layers)
+        values["nonzero_activations"] = shares / sum(layer.inputs for layer in layers)
+        values["multiplies"] = multiplies
+        values["effective"] = sum(layer.effective * layer.multiplies for layer in layers) / multiplies
+        if accuracy is not None:
+            values["accuracy"] = accuracy
+        return cls(layers=[asdict(layer) for layer in layers], **values, options=options)
+
+    def __str__(self) -> str:
+        head = f"{'layer':<24}{'bits w':>9}{'bits a':>9}{'w != 0':>9}{'a != 0':>9}{'samples w':>12}{'samples a':>12}{'MACs':>13}"
+        lines = [f"{head}{'effective':>11}{'error':>8}"]
+        for layer in self["layers"]:
+            bits = [f"{layer[f'{name}_bits']}/{layer[f'{name}_bits_signed']}" for name in ("weight", "activation")]
+            lines.append(
+                f"{layer['name'][-23:]:<24}{bits[0]:>9}{bits[1]:>9}{layer['nonzero_weights']:>9.1%}{layer['nonzero_activations']:>9.1%}"
+                f"{layer['weight_samples']:>12,}{layer['activation_samples']:>12,.0f}{layer['multiplies']:>13,}"
+                f"{layer['effective']:>11.1%}{layer['error']:>8.3f}"
+            )
+        bits = [f"{self[f'{name}_bits']:.2f}/{self[f'{name}_bits_signed']:.2f}" for name in ("weight", "activation")]
+        lines.append(
+            f"{'all':<24}{bits[0]:>9}{bits[1]:>9}{self['nonzero_weights']:>9.1%}{self['nonzero_activations']:>9.1%}"
+            f"{'':>24}{self['multiplies']:>13,}{self['effective']:>11.1%}"
+        )
+        lines.append("bits: without / with a sign, means over layers; effective: both operands non-zero; error: of the outputs")
+        lines += [
+            f"{layer['name']}: {layer['clipped']} weights cut to the largest magnitude"
+            for layer in self["layers"]
+            if layer["clipped"]
+        ]
+        lines += [f"{layer['name']}: {layer['saturated']} counts cut to 8 bits" for layer in self["layers"] if layer["saturated"]]
+        if "accuracy" in self:
+            lines.append(f"accuracy {self['accuracy']:.2%}")
+        return "\n".join(lines)

@@ -1,0 +1,321 @@
+"""ATen operators as float layers: one small function for each, and what to say about those that the accelerator does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE
+from galton.layers import (
+    Affine,
+    AveragePool,
+    Borders,
+    Clamp,
+    Convolution,
+    Flatten,
+    FloatLayer,
+    Linear,
+    MaxPool,
+    Pad,
+    Pair,
+)
+
+NO_PADDING: Borders = (0, 0, 0, 0)
+SUPPORTED = (
+    "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding), Linear, BatchNorm1d, BatchNorm2d, ReLU, ReLU6, Hardtanh, "
+    "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, and a last Softmax, LogSoftmax or Sigmoid"
+)
+
+
+class Unsupported(Exception):
+    """An operator that cannot be a float layer: what it is, and what to write instead."""
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(what)
+        self.what, self.instead = what, instead
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator with its arguments by name: constants as tensors and numbers, `shape` (n, ...) of the activation it takes."""
+
+    name: str
+    arguments: dict[str, Any]
+    shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def constant(self, name: str) -> Tensor | None:
+        """A weight as float32; raises Unsupported for one that is computed from the input."""
+        value = self.arguments[name]
+        if value is None:
+            return None
+        if not isinstance(value, Tensor):
+            raise Unsupported("a weight that depends on the input", "weights that are parameters or constants")
+        return value.detach().float()
+
+    def pair(self, name: str) -> Pair:
+        """Rows and columns from one or two integers."""
+        value = self.arguments[name]
+        values = [value] if isinstance(value, int) else list(value)
+        return int(values[0]), int(values[-1])
+
+
+def convolution(call: Call) -> list[FloatLayer]:
+    weight = call.constant("weight")
+    assert weight is not None
+    stride, dilation, kernel = call.pair("stride"), call.pair("dilation"), (weight.shape[2], weight.shape[3])
+    if call["groups"] != 1:
+        kind = "depthwise" if call["groups"] == call.shape[1] else "grouped"
+        raise Unsupported(f"{kind} convolution (groups={call['groups']})", "Conv2d with groups=1")
+    if any(step > 1 and size > 1 for step, size in zip(dilation, kernel, strict=True)):
+        raise Unsupported(f"dilated convolution (dilation={dilation})", "Conv2d with dilation=1 and a larger kernel")
+    if max(kernel) > MAXIMUM_KERNEL or max(stride) > MAXIMUM_STRIDE:
+        raise Unsupported(
+            f"convolution with kernel {kernel} and stride {stride}",
+            f"kernels up to {MAXIMUM_KERNEL}x{MAXIMUM_KERNEL} and strides up to {MAXIMUM_STRIDE}",
+        )
+    if call["padding"] == "same":
+        padding = ((kernel[0] - 1) // 2, kernel[0] // 2, (kernel[1] - 1) // 2, kernel[1] // 2)
+    elif call["padding"] == "valid":
+        padding = NO_PADDING
+    else:
+        rows, columns = call.pair("padding")
+        padding = (rows, rows, columns, columns)
+    return [Convolution(call.name, weight, call.constant("bias"), stride, padding)]
+
+
+def linear(call: Call) -> list[FloatLayer]:
+    weight = call.constant("weight")
+    assert weight is not None
+    if len(call.shape) != 2:
+        raise Unsupported(f"Linear on an input of shape {call.shape}", "Flatten before it")
+    return [Linear(call.name, weight, call.constant("bias"))]
+
+
+def addmm(call: Call) -> list[FloatLayer]:
+    weight = call.constant("mat2")
+    assert weight is not None
+    return [Linear(call.name, weight.T, call.constant("self"))]
+
+
+def batch_norm(call: Call) -> list[FloatLayer]:
+    mean, variance = call.constant("running_mean"), call.constant("running_var")
+    if mean is None or variance is None:
+        raise Unsupported("batch-norm without running statistics", "BatchNorm2d with track_running_stats=True")
+    weight, bias = call.constant("weight"), call.constant("bias")
+    scale = (variance.double() + call["eps"]).rsqrt()
+    scale = scale if weight is None else scale * weight.double()
+    shift = -mean.double() * scale
+    return [Affine(call.name, scale, shift if bias is None else shift + bias.double())]
+
+
+def arithmetic(sign: int, *, product: bool) -> Callable[[Call], list[FloatLayer]]:
+    """x + c, x - c, x * c, x / c with a number or one constant for each channel: sign 1 or -1 is the power of c."""
+
+    def handle(call: Call) -> list[FloatLayer]:
+        constant = call["self"] if sign > 0 and isinstance(call["self"], Tensor) else call["other"]
+        if not isinstance(constant, Tensor | int | float):
+            raise Unsupported("arithmetic that uses an activation twice or divides by it", "layers that follow one another")
+        other = torch.as_tensor(constant).detach().double()
+        shape = (1,) * (len(call.shape) - other.ndim) + tuple(other.shape)
+        if len(shape) != len(call.shape) or other.numel() != shape[1]:
+            raise Unsupported("arithmetic with a constant that is not one number for each channel", "BatchNorm2d")
+        values = other.reshape(-1).expand(call.shape[1]).clone()
+        if product:
+            return [Affine(call.name, values**sign, torch.zeros_like(values))]
+        return [Affine(call.name, torch.ones_like(values), sign * values * call.arguments.get("alpha", 1))]
+
+    return handle
+
+
+def clamp(low: str | float, high: str | float) -> Callable[[Call], list[FloatLayer]]:
+    """A clamp whose limits are numbers or arguments of those names."""
+
+    def handle(call: Call) -> list[FloatLayer]:
+        limits = [call[limit] if isinstance(limit, str) else limit for limit in (low, high)]
+        bottom = -inf if limits[0] is None else float(limits[0])
+        top = inf if limits[1] is None else float(limits[1])
+        if not bottom <= 0 <= top:
+            raise Unsupported(f"a clamp to {bottom}..{top}, which has no zero in it", "ReLU or ReLU6")
+        return [Clamp(call.name, bottom, top)]
+
+    return handle
+
+
+def max_pool(call: Call) -> list[FloatLayer]:
+    window = call.pair("kernel_size")
+    stride = call.pair("stride") if call["stride"] else window
+    if stride != window:
+        raise Unsupported(f"max-pool windows of {window} at stride {stride}", "MaxPool2d with stride equal to kernel_size")
+    if any(call.pair("padding")) or call.pair("dilation") != (1, 1):
+        raise Unsupported("max-pool with padding or dilation", "MaxPool2d with padding=0 and dilation=1")
+    return pooling(call, window)
+
+
+def pooling(call: Call, window: Pair) -> list[FloatLayer]:
+    sizes = zip(call.shape[2:], call.output_shape[2:], window, strict=True)
+    if any(size // step != result for size, result, step in sizes):
+        raise Unsupported("max-pool with ceil_mode where windows pass the border", "MaxPool2d with ceil_mode=False")
+    if max(window) > MAXIMUM_POOL:
+        raise Unsupported(f"a max-pool window of {window}", f"windows up to {MAXIMUM_POOL}x{MAXIMUM_POOL}")
+    return [MaxPool(call.name, window)] if window != (1, 1) else []
+
+
+def average_pool(call: Call) -> list[FloatLayer]:
+    window = call.pair("kernel_size")
+    stride = call.pair("stride") if call["stride"] else window
+    rows, columns = call.pair("padding")
+    if (rows or columns) and not (call["count_include_pad"] or call["divisor_override"]):
+        raise Unsupported("average-pool with count_include_pad=False", "AvgPool2d with count_include_pad=True or without padding")
+    sides = zip(call.shape[2:], call.output_shape[2:], (rows, columns), window, stride, strict=True)
+    if any((size + 2 * pad - side) // step + 1 != result for size, result, pad, side, step in sides):
+        raise Unsupported("average-pool with ceil_mode where windows pass the border", "AvgPool2d with ceil_mode=False")
+    return averaging(call, window, stride, (rows, rows, columns, columns), call["divisor_override"])
+
+
+def averaging(
+    call: Call, window: Pair, stride: Pair, padding: Borders = NO_PADDING, divisor: int | None = None
+) -> list[FloatLayer]:
+    """An average whose stride does not matter where there is one window only."""
+    used = tuple(1 if size == 1 else step for size, step in zip(call.output_shape[2:], stride, strict=True))
+    if max(window) > MAXIMUM_KERNEL or max(used, default=1) > MAXIMUM_STRIDE:
+        raise Unsupported(
+            f"average-pool windows of {window} at stride {stride}",
+            f"windows up to {MAXIMUM_KERNEL}x{MAXIMUM_KERNEL}, at strides up to {MAXIMUM_STRIDE} or over the whole map; "
+            "two averages after another for more",
+        )
+    if window == (1, 1) and used == (1, 1) and padding == NO_PADDING and divisor in (None, 1):
+        return []
+    return [AveragePool(call.name, window, (used[0], used[1]), padding, divisor or window[0] * window[1])]
+
+
+def adaptive_pool(average: bool) -> Callable[[Call], list[FloatLayer]]:
+    """Adaptive pooling whose output divides the map."""
+
+    def handle(call: Call) -> list[FloatLayer]:
+        sizes, results = call.shape[2:], call.output_shape[2:]
+        if any(size % result for size, result in zip(sizes, results, strict=True)):
+            raise Unsupported(
+                f"adaptive pooling of {sizes} to {results}, which does not divide it", "a size that divides the map"
+            )
+        window = (sizes[0] // results[0], sizes[1] // results[1])
+        return averaging(call, window, window) if average else pooling(call, window)
+
+    return handle
+
+
+def mean(call: Call) -> list[FloatLayer]:
+    dimensions = {dimension % len(call.shape) for dimension in call["dim"] or range(len(call.shape))}
+    if len(call.shape) != 4 or dimensions != {2, 3}:
+        raise Unsupported(f"mean over dimensions {sorted(dimensions)}", "mean over rows and columns, or AdaptiveAvgPool2d(1)")
+    pooled = averaging(call, (call.shape[2], call.shape[3]), (1, 1))
+    return pooled if call["keepdim"] else [*pooled, Flatten(call.name)]
+
+
+def pad(call: Call) -> list[FloatLayer]:
+    borders = [*call["pad"], 0, 0, 0, 0][:4]
+    if call.arguments.get("mode", "constant") != "constant" or call.arguments.get("value") not in (None, 0):
+        raise Unsupported("padding with anything but zeros", "ZeroPad2d or padding_mode='zeros'")
+    if min(borders) < 0 or any(call["pad"][4:]) or len(call.shape) != 4:
+        raise Unsupported(f"padding by {list(call['pad'])}", "padding of rows and columns by 0 or more")
+    left, right, top, bottom = borders
+    return [Pad(call.name, (top, bottom, left, right))] if any(borders) else []
+
+
+def reshape(call: Call) -> list[FloatLayer]:
+    if call.output_shape == call.shape:
+        return []
+    flat = call.shape[0] * torch.Size(call.shape[1:]).numel()
+    if len(call.output_shape) == 2 and call.output_shape[0] == call.shape[0] and flat == torch.Size(call.output_shape).numel():
+        return [Flatten(call.name)]
+    raise Unsupported(f"a change of shape from {call.shape} to {call.output_shape}", "Flatten from maps to vectors")
+
+
+def nothing(call: Call) -> list[FloatLayer]:
+    return []
+
+
+RESHAPES = (
+    *("view.default", "reshape.default", "_unsafe_view.default", "flatten.using_ints"),
+    *("squeeze.default", "squeeze.dim", "squeeze.dims", "unsqueeze.default"),
+)
+COPIES = (
+    *("clone.default", "alias.default", "detach.default", "contiguous.default", "lift_fresh_copy.default", "to.dtype"),
+    *("dropout.default", "feature_dropout.default", "alpha_dropout.default", "_to_copy.default"),
+)
+HANDLERS: dict[str, Callable[[Call], list[FloatLayer]]] = {
+    **dict.fromkeys(("conv2d.default", "conv2d.padding"), convolution),
+    "linear.default": linear,
+    "addmm.default": addmm,
+    **dict.fromkeys(("batch_norm.default", "_native_batch_norm_legit_no_training.default"), batch_norm),
+    **dict.fromkeys(("add.Tensor", "add.Scalar"), arithmetic(1, product=False)),
+    **dict.fromkeys(("sub.Tensor", "sub.Scalar"), arithmetic(-1, product=False)),
+    **dict.fromkeys(("mul.Tensor", "mul.Scalar"), arithmetic(1, product=True)),
+    **dict.fromkeys(("div.Tensor", "div.Scalar"), arithmetic(-1, product=True)),
+    "relu.default": clamp(0.0, inf),
+    "relu6.default": clamp(0.0, 6.0),
+    "hardtanh.default": clamp("min_val", "max_val"),
+    "clamp.default": clamp("min", "max"),
+    "clamp_min.default": clamp("min", inf),
+    "clamp_max.default": clamp(-inf, "max"),
+    **dict.fromkeys(("max_pool2d.default", "max_pool2d_with_indices.default"), max_pool),
+    "adaptive_max_pool2d.default": adaptive_pool(average=False),
+    "avg_pool2d.default": average_pool,
+    "adaptive_avg_pool2d.default": adaptive_pool(average=True),
+    "mean.dim": mean,
+    **dict.fromkeys(("pad.default", "constant_pad_nd.default"), pad),
+    **dict.fromkeys(RESHAPES, reshape),
+    **dict.fromkeys(COPIES, nothing),
+}
+"""By the name of the ATen operator."""
+
+HEADS = ("softmax.int", "log_softmax.int", "_softmax.default", "_log_softmax.default", "sigmoid.default")
+"""Operators that the host applies to the outputs where they are the last."""
+
+HINTS: Sequence[tuple[str, str, str]] = (
+    ("cat", "concatenation", "a network whose layers follow one another"),
+    ("stack", "concatenation", "a network whose layers follow one another"),
+    ("conv1d", "Conv1d", "Conv2d of height 1"),
+    ("conv3d", "Conv3d", "Conv2d"),
+    ("conv_transpose", "transposed convolution", "Conv2d"),
+    ("lstm", "recurrent layer", "convolutions over time"),
+    ("gru", "recurrent layer", "convolutions over time"),
+    ("rnn_", "recurrent layer", "convolutions over time"),
+    ("embedding", "embedding", "an input that is embedded already"),
+    ("scaled_dot_product", "attention", "convolutions"),
+    ("matmul", "product of activations", "Linear or Conv2d"),
+    ("bmm", "product of activations", "Linear or Conv2d"),
+    ("einsum", "einsum", "Linear or Conv2d"),
+    ("group_norm", "normalization by the input's own statistics", "BatchNorm2d"),
+    ("layer_norm", "normalization by the input's own statistics", "BatchNorm2d"),
+    ("instance_norm", "normalization by the input's own statistics", "BatchNorm2d"),
+    ("batch_norm", "batch-norm without running statistics", "BatchNorm2d with track_running_stats=True"),
+    ("softmax", "Softmax before the end", "Softmax as the last operation, or none"),
+    ("sigmoid", "Sigmoid before the end", "ReLU or ReLU6"),
+    *((name, "activation function", "ReLU or ReLU6") for name in ("leaky_relu", "prelu", "elu", "gelu", "silu", "selu", "celu")),
+    *(
+        (name, "activation function", "ReLU or ReLU6")
+        for name in ("hardswish", "mish", "tanh", "softplus", "hardsigmoid", "rrelu")
+    ),
+    ("upsample", "upsampling", "strides that keep the resolution"),
+    ("permute", "a change of the order of dimensions", "the (n, channels, rows, columns) order"),
+    ("transpose", "a change of the order of dimensions", "the (n, channels, rows, columns) order"),
+    ("channel_shuffle", "channel shuffle", "Conv2d with groups=1"),
+)
+"""What is said about operators whose name contains the first text."""
+
+
+def refusal(name: str) -> Unsupported:
+    """What to say about an operator that has no handler."""
+    for part, what, instead in HINTS:
+        if part in name:
+            return Unsupported(what, instead)
+    return Unsupported(f"operator {name}", "one of the supported layers")
