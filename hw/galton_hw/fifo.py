@@ -15,21 +15,22 @@ class Fifo(wiring.Component):
 
     Latency: an item taken in cycle t is offered from cycle t + 2 on. A place freed in cycle t can be filled in cycle t + 1.
 
-    Parameters: `shape` of the payload, `depth` a power of two. Raises ValueError for another depth.
+    Parameters: `shape` of the payload, `depth` a power of two, `style` of the storage (memory.TwoPortMemory). Raises ValueError
+    for another depth.
     """
 
     latency = 2
 
-    def __init__(self, shape: ShapeLike, depth: int) -> None:
+    def __init__(self, shape: ShapeLike, depth: int, style: str = "auto") -> None:
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"Depth must be a power of two and at least 2, not {depth!r}")
-        self.shape, self.depth = shape, depth
+        self.shape, self.depth, self.style = shape, depth, style
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         payload = Value.cast(self.i.payload)
-        m.submodules.storage = storage = TwoPortMemory(self.depth, len(payload))
+        m.submodules.storage = storage = TwoPortMemory(self.depth, len(payload), self.style)
         bits = ceil_log2(self.depth)
         # One bit more than the address tells full from empty.
         written, taken, following = Signal(bits + 1), Signal(bits + 1), Signal(bits + 1)

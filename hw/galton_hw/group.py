@@ -155,7 +155,7 @@ class Group(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.submodules.fifo = fifo = Fifo(event_layout(config), config.fifo_depth)
+        m.submodules.fifo = fifo = Fifo(event_layout(config), config.fifo_depth, "block" if self.tech == "ice40" else "auto")
         m.submodules.expander = expander = self.expander
         m.submodules.lanes = lanes = Lanes(config, self.tech)
         m.submodules.weights = weights = OnePortMemory(config.weight_words, config.entry_bits, self.tech)

@@ -18,16 +18,17 @@ SPRAM_BITS = 16
 
 
 def _storage(m: Module, depth: int, width: int, style: str) -> tuple[memory.WritePort, memory.ReadPort]:
-    m.submodules.storage = storage = memory.Memory(
-        shape=width, depth=depth, init=[], attrs={"no_rw_check": 1, "ram_style": style}
-    )
+    attributes: dict[str, int | str] = {"no_rw_check": 1}
+    if style != "auto":
+        attributes["ram_style"] = style
+    m.submodules.storage = storage = memory.Memory(shape=width, depth=depth, init=[], attrs=attributes)
     return storage.write_port(), storage.read_port(domain="comb")
 
 
 class TwoPortMemory(wiring.Component):
     """`depth` words with a write port and a read port; a word read comes one cycle later and rests while `read` is 0.
 
-    Parameters: `depth` in words, `width` in bits, `style` "block" or "distributed" (a hint to synthesis).
+    Parameters: `depth` in words, `width` in bits, `style` "block", "distributed", or "auto" for synthesis to choose.
     """
 
     latency = 1

@@ -161,13 +161,13 @@ class Scan(wiring.Component):
             stride.eq(Mux(short_row, layer.channel_stride_short, layer.channel_stride_long)),
             self.o.payload.raw.eq(reader.o.payload),
             self.o.payload.marker.eq(marker_due),
-            tag.claim.eq(record.claim),
         ]
         with m.If(marker_due):
             m.d.comb += [
                 tag.start.eq(Cat(record.done, record.segments)),
                 tag.column.eq(record.ring_start),
                 tag.active.eq(1),
+                tag.claim.eq(record.claim),
             ]
         with m.Else():
             m.d.comb += [

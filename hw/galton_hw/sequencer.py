@@ -193,11 +193,15 @@ class Sequencer(wiring.Component):
                     m.d.sync += layers_done.eq(layers_done + 1)
                     m.next = "PROFILE"
             with m.State("PROFILE"):
-                # Without a place for profiles this takes one cycle all the same.
+                # Counters go through the word register: their multiplexer and the memory's are long paths of their own.
+                m.d.sync += word.eq(self.profile)
+                m.next = "RECORD"
+            with m.State("RECORD"):
+                # Without a place for profiles these two states take two cycles all the same.
                 enabled = network.fields.profile_base != 0
-                m.d.comb += [self.address.eq(profile), self.write.eq(enabled)]
-                m.d.comb += self.write_data.eq(self.profile)
+                m.d.comb += [self.address.eq(profile), self.write_data.eq(word), self.write.eq(enabled)]
                 m.d.sync += [index.eq(index + 1), profile.eq(profile + 1)]
+                m.next = "PROFILE"
                 with m.If((index == PROFILE.words - 1) | ~enabled):
                     m.d.sync += index.eq(0)
                     m.next = "BEGIN"

@@ -4,8 +4,10 @@ It follows items (row markers and activations), events, segments and accumulator
 cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer's first cycle of running. In the order of
 `galton_hw`:
 
-* scan, quantizer: item i reaches the dispatch FIRST_ITEM + i cycles after the start, later by every cycle that one before it waited.
-* dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is full.
+* scan, quantizer: item i reaches the dispatch FIRST_ITEM + i cycles after the start, later by every cycle that one before it
+  waited.
+* dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
+  full.
 * FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left.
 * expander: one segment a cycle into a register, which the walker empties from the next cycle on.
 * walker: entries in the cycles after it took a segment, but those that the drain takes; the next segment with the last entry.
@@ -111,7 +113,7 @@ class Plan:
         row = self.parsed.rows[y]
         key = (row["weight_base"], row["segments"], row["short"])
         if key not in self.entries:
-            _, columns, channels = self.parsed.input_shape
+            channels = self.parsed.input_shape[2]
             found = np.zeros((self.parsed.stride_x, channels, row["segments"], self.config.groups), np.int64)
             for label in self.parsed.labels:
                 if self.config.sparse:
