@@ -71,11 +71,9 @@ class Core {
 #else
         (void)vcd;
 #endif
-        top->clk = 0;
         top->rst = 1;
-        for (int i = 0; i < 4; ++i) edge();
+        for (int i = 0; i < 4; ++i) settle(), edge();
         top->rst = 0;
-        settle();
     }
     ~Core() {
 #if VM_TRACE
@@ -87,16 +85,17 @@ class Core {
     uint64_t cycles = 0;
     Vcore& pins() { return *top; }
 
-    // Let combinational outputs follow the inputs just set.
-    void settle() { top->eval(); }
+    // Let the clock fall and the outputs follow the inputs just set. Outputs are valid from here to the next edge.
+    void settle() {
+        top->clk = 0;
+        top->eval();
+        dump(0);
+    }
 
     void edge() {
         top->clk = 1;
         top->eval();
         dump(1);
-        top->clk = 0;
-        top->eval();
-        dump(2);
         ++cycles;
     }
 
@@ -109,11 +108,11 @@ class Core {
         for (int waited = 0; !top->bus___05Fready; ++waited) {
             if (waited == BUS_LIMIT) fail(BUS_SILENT, address, write);
             edge();
+            settle();
         }
         uint32_t result = top->bus___05Fread_data;
         edge();
         top->bus___05Fvalid = 0;
-        settle();
         return result;
     }
     void write(uint32_t address, uint32_t data) { access(address, true, data); }
@@ -203,7 +202,6 @@ int main(int argc, char** argv) {
         }
         const uint64_t spent = core.cycles - start;
         pins.o___05Fready = 0;
-        core.settle();
         put(INFERENCE);
         put(core.read(h.status_register));
         put64(spent);

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galton import decode, golden
+from galton import cycles, decode, golden
 from galton.config import Config
 from galton.errors import CalibrationError, HardwareMismatch
 from galton.format import MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, WORD_BYTES
@@ -27,7 +28,8 @@ STALL = 0.25
 class Simulation:
     """What the hardware gave.
 
-    outputs: raw (n, rows, columns, channels) in real channel order. profiles[n][layer]: fields of format.PROFILE.
+    outputs: raw (n, rows, columns, channels) in real channel order. profiles[n][layer]: fields of format.PROFILE,
+    each layer's own share.
     cycles: for each inference, from the offer of its first input word to the end of its last output word.
     statuses: fields of format.STATUS after each. total_cycles: loading and reading back included; seconds: of wall clock.
     """
@@ -43,6 +45,12 @@ class Simulation:
     def cycles_per_second(self) -> float:
         """Simulated cycles in a second of wall clock."""
         return self.total_cycles / self.seconds
+
+
+@cache
+def core_text(config: Config) -> str:
+    """The Verilog of a configuration's core."""
+    return verilog.generate(config)[0]
 
 
 def memories(image: Image) -> list[Memory]:
@@ -109,7 +117,7 @@ def simulate(
         stall_output=0.0 if seed is None else STALL,
         seed=seed or 0,
     )
-    core = text if text is not None else verilog.generate(config or image.config)[0]
+    core = text if text is not None else core_text(config or image.config)
     result = harness.run(core, job, vcd=vcd, progress=progress)
     outputs = real_outputs(image, result.outputs)
     return Simulation(outputs, result.profiles, result.statuses, result.cycles, result.total_cycles, result.seconds)
@@ -120,8 +128,6 @@ def check(image: Image, raw: NDArray[Any], **options: Any) -> Simulation:
 
     Raises HardwareMismatch naming the first inference and place, or layer and counter, that differ.
     """
-    from galton import cycles
-
     simulation = simulate(image, raw, **options)
     expect_outputs(simulation.outputs, golden.run(image, raw))
     expect_profiles(simulation.profiles, cycles.predict(image, raw), [layer["name"] for layer in image.meta["layers"]])

@@ -5,6 +5,7 @@ The wheel's makefile names a compiler path of the machine it was built on; every
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
@@ -101,14 +102,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def build(verilog: str, harness: str, *, trace: bool = False, flags: Sequence[str] = ()) -> Path:
+def build(verilog: str, harness: str, *, top: str | None = None, trace: bool = False, flags: Sequence[str] = ()) -> Path:
     """Compile Verilog and a C++ main program (class ``Vcore``) into an executable; the same inputs are never built twice.
 
+    `top` is by default the module that no other one instantiates. `flags` go to Verilator.
     Safe against parallel builds: one process builds, the others wait, and the result appears by renaming.
     Raises MissingTool without Verilator, g++ or make; HardwareMismatch with the tools' words where the build fails.
     """
     options = [*FLAGS, *flags, *(["--trace-vcd"] if trace else [])]
-    parts = [verilog, harness, *options, version(), compiler(), *MAKE_VARIABLES.values()]
+    top = top or top_module(verilog)
+    parts = [verilog, harness, top, *options, version(), compiler(), *MAKE_VARIABLES.values()]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     folder = cache_folder() / "verilator" / key
     executable = folder / "core"
@@ -120,14 +123,37 @@ def build(verilog: str, harness: str, *, trace: bool = False, flags: Sequence[st
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{key}-") as work:
             (Path(work) / "core.v").write_text(verilog)
             (Path(work) / "harness.cpp").write_text(harness)
-            top = ["--cc", "--exe", "--top-module", top_module(verilog), "--prefix", "Vcore", "--Mdir", "build", "-o", "core"]
-            _call([str(package() / "bin" / "verilator_bin"), *top, *options, "core.v", "harness.cpp"], work)
+            shape = ["--cc", "--exe", "--top-module", top, "--prefix", "Vcore", "--Mdir", "build", "-o", "core"]
+            _call([str(package() / "bin" / "verilator_bin"), *shape, *options, "core.v", "harness.cpp"], work)
             variables = [f"{name}={value}" for name, value in MAKE_VARIABLES.items()]
             jobs = f"-j{os.cpu_count() or 1}"
+            runtime = _runtime_folder(trace)
+            if runtime.exists():
+                shutil.copytree(runtime, Path(work) / "build", dirs_exist_ok=True, copy_function=shutil.copyfile)
             _call(["make", "-s", jobs, "-C", "build", "-f", "Vcore.mk", *variables, "core"], work)
+            _keep_runtime(Path(work) / "build", runtime)
             folder.mkdir(exist_ok=True)
             (Path(work) / "build" / "core").rename(executable)
     return executable
+
+
+def _runtime_folder(trace: bool) -> Path:
+    """Where the objects of Verilator's own library wait for the next build."""
+    parts = [version(), compiler(), str(trace), *FLAGS, *MAKE_VARIABLES.values()]
+    return cache_folder() / "verilator" / f"runtime-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+
+
+def _keep_runtime(build_folder: Path, runtime: Path) -> None:
+    """Put the library's objects of a finished build aside, unless another process did."""
+    if runtime.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=runtime.parent) as work:
+        staged = Path(work) / "runtime"
+        staged.mkdir()
+        for path in build_folder.glob("verilated*.o"):
+            shutil.copyfile(path, staged / path.name)
+        with contextlib.suppress(OSError):
+            staged.rename(runtime)
 
 
 def _call(command: list[str], folder: str) -> None:
