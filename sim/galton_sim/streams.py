@@ -127,6 +127,7 @@ def run(
     limit: int = 100_000,
     setup: Callable[[Any], None] | None = None,
     testbenches: Iterable[Any] = (),
+    background: Iterable[Any] = (),
     vcd: str | None = None,
 ) -> Transfers:
     """Simulate a component until every input is sent and every output served.
@@ -141,6 +142,7 @@ def run(
     limit: cycles after which the watchdog raises StreamError with what was still missing.
     setup: called with the simulator's context before the first cycle, to set ports that are not streams.
     testbenches: further ``async def (ctx)`` functions, run beside the streams; the run lasts at least as long as they do.
+    background: the same, but nobody waits for their end: monitors, and models of what surrounds the component.
     vcd: a file to write waveforms to.
     """
     inputs = {name: list(payloads) for name, payloads in inputs.items()}
@@ -207,6 +209,8 @@ def run(
         simulator.add_testbench(sink(name), background=True)
     for testbench in testbenches:
         simulator.add_testbench(testbench)
+    for testbench in background:
+        simulator.add_testbench(testbench, background=True)
     if vcd is None:
         simulator.run()
     else:

@@ -1,0 +1,69 @@
+"""Memories against a list of words, without reads and writes that meet, of which nothing is promised."""
+
+from random import Random
+
+import circuits
+import pytest
+
+from galton_hw import verilog
+from galton_hw.memory import OnePortMemory, TwoPortMemory
+
+
+@pytest.mark.parametrize(("depth", "width", "style"), [(2, 1, "distributed"), (5, 33, "block"), (64, 8, "block")])
+def test_two_ports(depth, width, style):
+    rng = Random(f"{depth} {width}")
+    words, stimuli, expected, word = [0] * depth, [], [], 0
+    for _ in range(300):
+        stimulus = {"write": rng.getrandbits(1), "write_address": rng.randrange(depth), "write_data": rng.getrandbits(width)}
+        stimulus |= {"read": rng.getrandbits(1), "read_address": rng.randrange(depth)}
+        if stimulus["write"] and stimulus["read_address"] == stimulus["write_address"]:
+            stimulus["read"] = 0
+        expected.append(word)
+        if stimulus["read"]:
+            word = words[stimulus["read_address"]]
+        if stimulus["write"]:
+            words[stimulus["write_address"]] = stimulus["write_data"]
+        stimuli.append(stimulus)
+    seen = circuits.run(TwoPortMemory(depth, width, style), stimuli, ["read_data"])
+    assert TwoPortMemory.latency == 1
+    assert [cycle["read_data"] for cycle in seen] == expected
+
+
+@pytest.mark.parametrize(("depth", "width"), [(2, 1), (100, 40)])
+def test_one_port(depth, width):
+    rng = Random(f"{depth} {width}")
+    words, stimuli, expected, word = [0] * depth, [], [], None
+    for _ in range(300):
+        stimulus = {"write": rng.getrandbits(1), "address": rng.randrange(depth), "write_data": rng.getrandbits(width)}
+        expected.append(word)
+        word = None if stimulus["write"] else words[stimulus["address"]]
+        if stimulus["write"]:
+            words[stimulus["address"]] = stimulus["write_data"]
+        stimuli.append(stimulus)
+    seen = circuits.run(OnePortMemory(depth, width), stimuli, ["read_data"])
+    assert OnePortMemory.latency == 1
+    assert expected.count(None) < 200
+    assert [cycle["read_data"] for cycle, due in zip(seen, expected, strict=True) if due is not None] == [
+        due for due in expected if due is not None
+    ]
+
+
+@pytest.mark.parametrize(("width", "blocks"), [(16, 1), (18, 2), (32, 2)])
+def test_one_port_takes_single_port_rams(width, blocks):
+    assert verilog.convert(OnePortMemory(1 << 14, width, "ice40"), "memory").count("SB_SPRAM256KA") == blocks
+
+
+@pytest.mark.parametrize(("depth", "width"), [(1, 8), (8, 0)])
+def test_sizes_are_checked(depth, width):
+    with pytest.raises(ValueError, match=f"A memory needs at least 2 words of 1 bit, not {depth} of {width}"):
+        TwoPortMemory(depth, width)
+
+
+def test_technology_is_checked():
+    with pytest.raises(ValueError, match=r"tech must be one of \('generic', 'ice40'\), not 'ecp5'"):
+        OnePortMemory(16, 16, "ecp5")
+
+
+def test_single_port_rams_have_an_end():
+    with pytest.raises(ValueError, match="A single-port RAM of the UP5K holds 16384 words, not 16385"):
+        OnePortMemory(16385, 16, "ice40")

@@ -1,0 +1,62 @@
+"""Multipliers against Python's products; the generic form, which every simulation of a core uses."""
+
+from random import Random
+
+import circuits
+import pytest
+
+from galton_hw import verilog
+from galton_hw.multiplier import LaneMultipliers, Multiplier
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits", "a_signed"), [(8, 16, False), (20, 16, True), (32, 16, True), (1, 1, False)])
+def test_products(a_bits, b_bits, a_signed):
+    rng = Random(f"{a_bits} {b_bits}")
+    low, high = (-(1 << (a_bits - 1)), (1 << (a_bits - 1)) - 1) if a_signed else (0, (1 << a_bits) - 1)
+    pairs = [(a, b) for a in (low, high) for b in (0, (1 << b_bits) - 1)]
+    pairs += [(rng.randint(low, high), rng.getrandbits(b_bits)) for _ in range(100)]
+    stimuli = [{"enable": rng.random() < 0.7, "a": a, "b": b} for a, b in pairs]
+    seen = circuits.run(Multiplier(a_bits, b_bits, a_signed=a_signed), stimuli, ["product"])
+    # The product of the second last enabled cycle before.
+    entered = []
+    for stimulus, cycle in zip(stimuli, seen, strict=True):
+        if len(entered) >= Multiplier.latency:
+            assert cycle["product"] == entered[-Multiplier.latency]
+        if stimulus["enable"]:
+            entered.append(stimulus["a"] * stimulus["b"])
+    assert len(entered) > 50
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 8])
+def test_lanes(lanes):
+    rng = Random(lanes)
+    extremes = [(255, [w] * lanes) for w in (-128, 127)]
+    pairs = extremes + [(rng.getrandbits(8), [rng.randint(-128, 127) for _ in range(lanes)]) for _ in range(60)]
+    stimuli = [{"magnitude": magnitude, "weights": weights} for magnitude, weights in pairs]
+    seen = circuits.run(LaneMultipliers(lanes), stimuli, ["products"])
+    expected = [[magnitude * weight for weight in weights] for magnitude, weights in pairs]
+    latency = LaneMultipliers.latency
+    assert [cycle["products"] for cycle in seen[latency:]] == expected[:-latency]
+
+
+@pytest.mark.parametrize(("a_bits", "blocks"), [(8, 1), (16, 1), (20, 2)])
+def test_blocks_of_a_multiplier(a_bits, blocks):
+    multiplier = Multiplier(a_bits, 16, a_signed=True, tech="ice40")
+    assert verilog.convert(multiplier, "multiplier").count("SB_MAC16 ") == blocks
+
+
+@pytest.mark.parametrize(("lanes", "blocks"), [(1, 1), (3, 2), (8, 4)])
+def test_two_lanes_share_a_block(lanes, blocks):
+    assert verilog.convert(LaneMultipliers(lanes, "ice40"), "lanes").count("SB_MAC16 ") == blocks
+
+
+@pytest.mark.parametrize("make", [lambda: Multiplier(8, 8, tech="asic"), lambda: LaneMultipliers(2, "asic")])
+def test_technology_is_checked(make):
+    with pytest.raises(ValueError, match=r"tech must be one of \('generic', 'ice40'\), not 'asic'"):
+        make()
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(33, 16), (8, 17)])
+def test_widths_are_checked(a_bits, b_bits):
+    with pytest.raises(ValueError, match=f"Operands have at most 32 and 16 bits, not {a_bits} and {b_bits}"):
+        Multiplier(a_bits, b_bits)

@@ -1,0 +1,93 @@
+"""The streaming quantizer against arith.quantize_stream, in every mode, with markers between the activations."""
+
+from random import Random
+
+import circuits
+import pytest
+
+from galton import arith
+from galton_hw.quantizer import Quantizer
+from galton_sim import streams
+
+MODES = {
+    "static": {"bypass": 0, "carry": 1},
+    "rounding": {"bypass": 0, "carry": 0},
+    "bypass": {"bypass": 1, "carry": 0},
+    "bypass beats carry": {"bypass": 1, "carry": 1},
+}
+
+
+def draw(rng, signed, size):
+    """Raw activations: zeros, extremes, small and any ones."""
+    low, high = (-128, 127) if signed else (0, 255)
+    kinds = [lambda: 0, lambda: low, lambda: high, lambda: rng.randint(max(low, -9), 9), lambda: rng.randint(low, high)]
+    return [rng.choice(kinds)() for _ in range(size)]
+
+
+def run(raw, parameters, *, count_bits=8, stall=0.0, seed=0, markers=0.0):
+    """(counts of the activations, saturations, transfers) with `markers` strewn in; checks markers and tags."""
+    rng = Random(f"items {seed}")
+    items = []
+    for value in raw:
+        while rng.random() < markers:
+            items.append({"raw": rng.getrandbits(8), "marker": 1, "tag": rng.getrandbits(6)})
+        items.append({"raw": value & 255, "marker": 0, "tag": rng.getrandbits(6)})
+    dut, pulses = Quantizer(count_bits, 6), []
+
+    def setup(ctx):
+        for name, value in parameters.items():
+            ctx.set(getattr(dut, name), value)
+
+    transfers = streams.run(
+        dut,
+        inputs={"i": items},
+        outputs={"o": len(items)},
+        stall=stall,
+        seed=seed,
+        setup=setup,
+        background=[circuits.monitor({"saturated": dut.saturated}, pulses)],
+    )
+    found = transfers.values["o"]
+    assert [(count["marker"], count["tag"]) for count in found] == [(item["marker"], item["tag"]) for item in items]
+    assert all(count["magnitude"] == 0 for count in found if count["marker"])
+    counts = [-count["magnitude"] if count["negative"] else count["magnitude"] for count in found if not count["marker"]]
+    return counts, sum(pulse["saturated"] for pulse in pulses), transfers
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("count_bits", "dead_zone", "stall"), [(8, 0, 0.4), (5, 3, 0.0), (3, 40, 0.2), (1, 1, 0.6), (8, 255, 0)])
+def test_counts(mode, signed, count_bits, dead_zone, stall):
+    rng = Random(f"{mode} {signed} {count_bits}")
+    step, residue = rng.choice([(1 << 16) - 1, rng.getrandbits(16), 1 << 12]), rng.getrandbits(16)
+    raw = draw(rng, signed, 120)
+    parameters = {"step": step, "residue": residue, "dead_zone": dead_zone, **MODES[mode]}
+    expected = arith.quantize_stream(raw, count_bits=count_bits, **parameters)
+    counts, saturated, _ = run(
+        raw, {**parameters, "signed_raw": signed}, count_bits=count_bits, stall=stall, seed=mode, markers=0.2
+    )
+    assert (counts, saturated) == expected
+    assert count_bits > 3 or mode == "static" or dead_zone == 255 or saturated
+
+
+@pytest.mark.parametrize("residue", [0, (1 << 16) - 1])
+@pytest.mark.parametrize("step", [0, 1, (1 << 16) - 1])
+def test_extremes(step, residue):
+    parameters = {"step": step, "residue": residue, "dead_zone": 0, "carry": 1, "bypass": 0}
+    raw = [255] * 40
+    counts, saturated, _ = run(raw, {**parameters, "signed_raw": 0})
+    assert (counts, saturated) == arith.quantize_stream(raw, count_bits=8, **parameters)
+    # The theorem: nothing saturates, so the counts telescope.
+    assert sum(counts) == (residue + step * sum(raw)) >> 16
+
+
+def test_latency():
+    _, _, transfers = run(range(50), {"bypass": 1})
+    assert transfers.times["i"] == list(range(50))
+    assert transfers.times["o"] == [time + Quantizer.latency for time in transfers.times["i"]]
+
+
+@pytest.mark.parametrize("count_bits", [0, 9])
+def test_count_width_is_checked(count_bits):
+    with pytest.raises(ValueError, match=rf"Count width must be 1\.\.8, not {count_bits}"):
+        Quantizer(count_bits, 1)

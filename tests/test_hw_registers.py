@@ -1,0 +1,188 @@
+"""The register bus: what each register shows and does, and the window into the memories."""
+
+from dataclasses import replace
+from random import Random
+
+import circuits
+import pytest
+
+from galton.config import Config
+from galton.format import IDENTITY, MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, REGISTERS, STATUS
+from galton_hw.registers import Registers
+
+CONFIG = circuits.SMALL
+WIDE = replace(CONFIG, name="wide", lanes=9, planes=1, weight_bits=8, step_bits=1)
+
+
+def memory_of(dut: Registers, words: dict[tuple[int, int], int]):
+    """A background testbench: the memories by (select, address), a word a cycle after its address."""
+
+    async def testbench(ctx):
+        memory = dut.memory
+        signals = (memory.select, memory.address, memory.write, memory.write_data)
+        async for _, _, select, address, write, value in ctx.tick().sample(*signals):
+            ctx.set(memory.read_data, words.get((select, address), 0))
+            if write:
+                words[select, address] = value
+
+    return testbench
+
+
+async def access(ctx, dut, name, value=None, *, cycles=2, pause=0):
+    """Read a register, or write `value`; the answer. Asserts how many cycles it took."""
+    for _ in range(pause):
+        await ctx.tick()
+    bus = dut.bus
+    ctx.set(bus.valid, 1)
+    ctx.set(bus.write, value is not None)
+    ctx.set(bus.address, REGISTERS[name])
+    ctx.set(bus.write_data, value or 0)
+    took = 0
+    ready = 0
+    while not ready:
+        *_, ready, answer = await ctx.tick().sample(bus.ready, bus.read_data)
+        took += 1
+    assert took == cycles
+    ctx.set(bus.valid, 0)
+    return answer
+
+
+async def status(ctx, dut):
+    """The fields of STATUS."""
+    return STATUS.unpack([await access(ctx, dut, "status")])
+
+
+def test_identity_and_counters():
+    dut = Registers(CONFIG)
+
+    async def testbench(ctx):
+        ctx.set(dut.counters, {field.name: 0x1111 * (index + 3) for index, field in enumerate(PROFILE.fields)})
+        assert await access(ctx, dut, "identity") == IDENTITY
+        assert await access(ctx, dut, "digest") == CONFIG.digest
+        for index, field in enumerate(PROFILE.fields):
+            assert await access(ctx, dut, field.name, pause=index % 3) == 0x1111 * (index + 3)
+
+    circuits.simulate(dut, testbench)
+
+
+def test_profile_while_busy():
+    dut = Registers(CONFIG)
+
+    async def testbench(ctx):
+        ctx.set(dut.counters, {field.name: 7 * index for index, field in enumerate(PROFILE.fields)})
+        await access(ctx, dut, "control", 1)
+        ctx.set(dut.busy, 1)
+        for index in range(len(PROFILE.fields)):
+            ctx.set(dut.profile_index, index)
+            *_, profile = await ctx.tick().sample(dut.profile)
+            assert profile == 7 * index
+
+    circuits.simulate(dut, testbench)
+
+
+def test_status():
+    dut = Registers(CONFIG)
+
+    async def testbench(ctx):
+        assert await status(ctx, dut) == {"busy": 0, "saturated": 0, "layer": 0}
+        ctx.set(dut.busy, 1)
+        ctx.set(dut.layers_done, 9999)
+        assert await status(ctx, dut) == {"busy": 1, "saturated": 0, "layer": 9999}
+
+    circuits.simulate(dut, testbench)
+
+
+def test_saturation_sticks_until_enabled_again():
+    dut = Registers(CONFIG)
+
+    async def testbench(ctx):
+        async def saturated():
+            return (await status(ctx, dut))["saturated"]
+
+        await access(ctx, dut, "control", 1)
+        assert not await saturated()
+        ctx.set(dut.saturated, 1)
+        await ctx.tick()
+        ctx.set(dut.saturated, 0)
+        assert await saturated()
+        # Neither enabling what is enabled nor disabling clears it.
+        await access(ctx, dut, "control", 1)
+        assert await saturated()
+        await access(ctx, dut, "control", 0)
+        assert await saturated()
+        await access(ctx, dut, "control", 1)
+        assert not await saturated()
+
+    circuits.simulate(dut, testbench)
+
+
+def test_enable():
+    dut = Registers(CONFIG)
+
+    async def testbench(ctx):
+        for value in (1, 1, 0, 1, 0xFFFFFFFE):
+            await access(ctx, dut, "control", value)
+            await ctx.tick()
+            assert ctx.get(dut.enable) == await access(ctx, dut, "control") == value & 1
+
+    circuits.simulate(dut, testbench)
+
+
+def test_registers_that_only_show_are_not_written():
+    dut = Registers(CONFIG)
+
+    async def testbench(ctx):
+        for name in ("identity", "digest", "status", "cycles"):
+            before = await access(ctx, dut, name)
+            await access(ctx, dut, name, 0xFFFFFFFF)
+            assert await access(ctx, dut, name) == before
+        assert not ctx.get(dut.enable)
+
+    circuits.simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("config", [CONFIG, WIDE], ids=["one word", "three words"])
+@pytest.mark.parametrize("select", [MEMORY_DATA, MEMORY_WEIGHTS, MEMORY_WEIGHTS + 1, MEMORY_TABLE])
+def test_memory_window(config: Config, select):
+    rng, dut, words = Random(f"{config.name} {select}"), Registers(config), {}
+    chunks = config.entry_chunks if MEMORY_WEIGHTS <= select < MEMORY_TABLE else 1
+    parts = [[rng.getrandbits(32) for _ in range(chunks)] for _ in range(5)]
+
+    async def testbench(ctx):
+        await access(ctx, dut, "memory_select", select)
+        if chunks > 1:
+            # Half an entry is forgotten with the next address.
+            await access(ctx, dut, "memory_data", 0xDEAD)
+        await access(ctx, dut, "memory_address", 10)
+        for entry in parts:
+            for part in entry:
+                await access(ctx, dut, "memory_data", part, pause=rng.randrange(3))
+        assert await access(ctx, dut, "memory_address") == 10 + len(parts)
+        assert await access(ctx, dut, "memory_select") == select
+        await access(ctx, dut, "memory_address", 10)
+        for entry in parts:
+            for part in entry:
+                assert await access(ctx, dut, "memory_data", cycles=3, pause=rng.randrange(3)) == part
+        assert await access(ctx, dut, "memory_address") == 10 + len(parts)
+
+    circuits.simulate(dut, testbench, background=[memory_of(dut, words)])
+    mask = (1 << 32 * chunks) - 1
+    entries = [sum(part << (32 * index) for index, part in enumerate(entry)) for entry in parts]
+    assert {key: value & mask for key, value in words.items()} == {(select, 10 + i): e for i, e in enumerate(entries)}
+
+
+def test_memory_window_is_dead_while_enabled():
+    dut, words = Registers(CONFIG), {(MEMORY_DATA, 3): 77}
+
+    async def testbench(ctx):
+        await access(ctx, dut, "memory_select", MEMORY_DATA)
+        await access(ctx, dut, "memory_address", 3)
+        await access(ctx, dut, "control", 1)
+        await access(ctx, dut, "memory_data", 5)
+        assert await access(ctx, dut, "memory_data") == 0
+        assert await access(ctx, dut, "memory_address") == 3
+        await access(ctx, dut, "control", 0)
+        assert await access(ctx, dut, "memory_data", cycles=3) == 77
+
+    circuits.simulate(dut, testbench, background=[memory_of(dut, words)])
+    assert words == {(MEMORY_DATA, 3): 77}
