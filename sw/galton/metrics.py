@@ -22,8 +22,8 @@ class LayerMeasures:
 
     weight_bits, activation_bits: bits of the largest magnitude, without a sign; *_signed: with one, for weights always and for
     activations where some are negative. inputs: activations of one input. nonzero_weights, nonzero_activations: shares.
-    weight_samples: sum of |weights|; activation_samples: mean over inputs of the sum of |counts|. multiplies: multiply-accumulates
-    of a dense machine, borders included; effective: share of them with both operands non-zero. error: of the layer's outputs,
+    weight_samples: sum of |weights|; activation_samples: mean sum of |counts| of an input. multiplies: multiply-accumulates
+    of a dense machine, borders included; effective: share of them with both operands non-zero. error: of the outputs,
     ||quantized - float|| / ||float||. clipped: weights cut to the limit. saturated: counts cut to 8 bits.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -216,7 +216,8 @@ def mean(call: Call) -> list[FloatLayer]:
     dimensions = {dimension % len(call.shape) for dimension in call["dim"] or range(len(call.shape))}
     if len(call.shape) != 4 or dimensions != {2, 3}:
         raise Unsupported(f"mean over dimensions {sorted(dimensions)}", "mean over rows and columns, or AdaptiveAvgPool2d(1)")
-    pooled = averaging(call, (call.shape[2], call.shape[3]), (1, 1))
+    whole = replace(call, output_shape=(*call.shape[:2], 1, 1))
+    pooled = averaging(whole, (call.shape[2], call.shape[3]), (1, 1))
     return pooled if call["keepdim"] else [*pooled, Flatten(call.name)]
 
 

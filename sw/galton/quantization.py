@@ -89,7 +89,7 @@ def quantize(
     calibration: Any,
     *,
     method: str = "mcq",
-    k_weights: float = 2.0,
+    k_weights: float = 1.5,
     k_activations: float = 2.0,
     xi: float = 0.5,
     order: str = "channel_sign",
@@ -150,6 +150,7 @@ def quantize(
         "skip_last_activation": skip_last_activation,
         "layers": {key: dict(value) for key, value in (layers or {}).items()},
         "weight_limit": weight_limit,
+        "wide_last": wide_last,
     }
     _check(options, samples, accumulator_bits)
     quantizer = quantizers.named(method)

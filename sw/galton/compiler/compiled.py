@@ -46,7 +46,7 @@ class CompiledNetwork:
         self.image.save(path)
 
     def run(self, inputs: Any, *, execute: Callable[[Image, Ints], Ints] = run) -> Any:
-        """Real outputs of the packed image for real inputs, by the golden model or whatever else gives raw outputs for raw inputs.
+        """Real outputs of the packed image for real inputs, by the golden model or whatever `execute` is.
 
         NumPy arrays are (n, rows, columns, channels); torch tensors are (n, channels, rows, columns), as for torch's own layers.
         Both may be (n, channels) where the network begins or ends with one pixel; outputs of one pixel always are. The result is

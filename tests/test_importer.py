@@ -1,0 +1,319 @@
+"""Float layers from torch modules, however they are written, and what is said about those that cannot run."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from galton import importer, lowering
+from galton.errors import CalibrationError, UnsupportedLayer
+from galton.layers import AveragePool, Clamp, Convolution, Flatten, Linear, MaxPool
+
+
+def randomized(module: nn.Module) -> nn.Module:
+    """Batch-norm as if it had been trained, with weights of both signs."""
+    generator = torch.Generator().manual_seed(11)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.running_mean.normal_(generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+            if layer.affine:
+                nn.init.normal_(layer.weight, generator=generator)
+                nn.init.normal_(layer.bias, generator=generator)
+    return module
+
+
+def float_stages(module: nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, list[str]]:
+    """What the lowered stages compute, in float64, and their kinds."""
+    imported = importer.load(module, inputs)
+    lowered = lowering.lower(imported.layers, imported.input_shape)
+    values = inputs.double() if inputs.ndim == 4 else inputs.double()[:, :, None, None]
+    shape = (1, 1, inputs.shape[1]) if inputs.ndim == 2 else (*inputs.shape[2:], inputs.shape[1])
+    for stage in lowered.stages:
+        assert stage.input_shape in (shape, (1, 1, torch.Size(shape).numel()))
+        values = stage.finish(stage.sums(values))
+        shape = stage.output_shape
+        assert (*values.shape[2:], values.shape[1]) == shape
+    values = values.permute(0, 2, 3, 1).reshape(-1, *lowered.output_map).permute(0, 3, 1, 2)
+    values = values.reshape(len(inputs), *imported.output_shape)
+    return imported.head(values) if imported.head else values, [stage.kind for stage in lowered.stages]
+
+
+class Functional(nn.Module):
+    """Everything as a function call, weights as bare parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 2, 3, 3))
+        self.matrix = nn.Parameter(torch.randn(5, 16))
+        self.register_buffer("mean", torch.tensor([0.1, -0.2]).view(2, 1, 1))
+
+    def forward(self, x):
+        x = (x - self.mean) / 0.25
+        x = F.conv2d(F.pad(x, (1, 0, 2, 1)), self.kernel, stride=(2, 1))
+        x = F.max_pool2d(torch.relu(x), kernel_size=(1, 2))
+        x = F.adaptive_avg_pool2d(x, 2).clamp(min=0, max=2)
+        return F.log_softmax(F.linear(x.view(x.size(0), -1), self.matrix), dim=1)
+
+
+class Spatial(nn.Module):
+    def forward(self, x):
+        return F.relu(x).mean((2, 3))
+
+
+class InPlace(nn.Module):
+    """The result of an in-place call is not used, the tensor is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 4)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.fc(x)
+        self.act(x)
+        return x
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.fc(F.relu(self.fc(x)))
+
+
+CASES = {
+    "functional": (Functional, (2, 6, 6), ["identity", "convolution", "average", "linear"]),
+    "spatial mean": (Spatial, (3, 5, 4), ["identity", "average"]),
+    "in place": (InPlace, (6,), ["linear"]),
+    "shared": (Shared, (6,), ["linear", "linear"]),
+    "batch-norm folds": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU6()), (2, 5, 5), ["convolution"]),
+    "batch-norm without weights": (lambda: nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3, affine=False)), (6,), ["linear"]),
+    "batch-norm on the input": (lambda: nn.Sequential(nn.BatchNorm2d(2), nn.ReLU()), (2, 4, 4), ["identity"]),
+    "batch-norm behind relu": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 2)),
+        (2, 5, 5),
+        ["convolution", "identity", "convolution"],
+    ),
+    "batch-norm behind max-pool": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(2), nn.BatchNorm2d(3)),
+        (2, 6, 6),
+        ["convolution", "identity"],
+    ),
+    "batch-norm on vectors of maps": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 4)),
+        (2, 4, 4),
+        ["convolution", "identity", "linear"],
+    ),
+    "ends in a vector of a map": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(12)),
+        (2, 4, 4),
+        ["convolution", "identity"],
+    ),
+    "max-pool first": (
+        lambda: nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(2, 3, 2)),
+        (2, 7, 6),
+        ["identity", "convolution"],
+    ),
+    "two max-pools": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)),
+        (2, 8, 8),
+        ["convolution", "identity"],
+    ),
+    "max-pool over padding": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ZeroPad2d(1), nn.MaxPool2d(2)),
+        (2, 4, 4),
+        ["convolution", "identity"],
+    ),
+    "padding at the end": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ZeroPad2d((0, 1, 2, 0))),
+        (2, 4, 4),
+        ["convolution", "identity"],
+    ),
+    "batch-norm on padding": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ZeroPad2d(1), nn.BatchNorm2d(3)),
+        (2, 4, 4),
+        ["convolution", "identity"],
+    ),
+    "same padding": (lambda: nn.Conv2d(2, 3, (4, 3), padding="same"), (2, 5, 5), ["convolution"]),
+    "average over its padding": (lambda: nn.AvgPool2d(3, stride=2, padding=1), (2, 6, 6), ["average"]),
+    "average with a divisor": (lambda: nn.AvgPool2d(2, divisor_override=3), (2, 4, 4), ["average"]),
+    "dropout and identity": (
+        lambda: nn.Sequential(nn.Dropout(), nn.Identity(), nn.Linear(6, 2), nn.Dropout(), nn.Softmax(1)),
+        (6,),
+        ["linear"],
+    ),
+    "hardtanh": (lambda: nn.Sequential(nn.Linear(6, 2), nn.Hardtanh(-0.5, 0.25), nn.Sigmoid()), (6,), ["linear"]),
+    "weight norm": (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 2))), (6,), ["linear"]),
+    "double precision": (lambda: nn.Linear(6, 2).double(), (6,), ["linear"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stages_compute_what_the_module_does(case):
+    make, shape, kinds = CASES[case]
+    torch.manual_seed(3)
+    module = randomized(make())
+    inputs = torch.randn(3, *shape)
+    found, found_kinds = float_stages(module, inputs)
+    with torch.no_grad():
+        expected = copy.deepcopy(module).float().eval()(inputs)
+    assert found_kinds == kinds
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-4
+
+
+def test_layers_carry_module_paths():
+    module = nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.ReLU()), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Flatten()
+    )
+    module.append(nn.Linear(8, 3))
+    layers = importer.load(module, torch.zeros(1, 1, 10, 10)).layers
+    kinds = [(type(layer), layer.name) for layer in layers]
+    assert kinds == [(Convolution, "0.0"), (Clamp, "0.1"), (MaxPool, "1"), (AveragePool, "2"), (Flatten, "3"), (Linear, "4")]
+    assert layers[0].bias is None
+    names = [layer.name for layer in importer.load(Shared(), torch.zeros(1, 6)).layers]
+    assert names == ["fc", "relu", "fc#2"]
+    assert importer.load(Functional(), torch.zeros(1, 2, 6, 6)).layers[3].name == "kernel"
+
+
+def test_the_module_is_not_touched():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout()).train()
+    before = copy.deepcopy(module.state_dict())
+    importer.load(module, torch.randn(4, 1, 5, 5))
+    assert all(layer.training for layer in module.modules())
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+class Join(nn.Module):
+    def __init__(self, join) -> None:
+        super().__init__()
+        self.conv, self.join = nn.Conv2d(2, 2, 1), join
+
+    def forward(self, x):
+        return self.join(x, self.conv(x))
+
+
+class Branch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc1(x), self.fc2(x)
+
+
+class Decision(nn.Module):
+    def forward(self, x):
+        return x.relu() if x.sum() > 0 else -x
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3, batch_first=True)
+
+    def forward(self, x):
+        return self.lstm(x[:, None])[0][:, 0]
+
+
+MAPS = [
+    (nn.Conv2d(4, 4, 3, padding=1, groups=2), "grouped convolution (groups=2); use Conv2d with groups=1"),
+    (nn.Conv2d(4, 4, 3, padding=1, groups=4), "depthwise convolution (groups=4); use Conv2d with groups=1"),
+    (nn.Conv2d(4, 4, 3, padding=2, dilation=2), "dilated convolution (dilation=(2, 2)); use Conv2d with dilation=1"),
+    (nn.Conv2d(4, 4, 17, padding=8), "convolution with kernel (17, 17) and stride (1, 1); use kernels up to 16x16"),
+    (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "padding with anything but zeros; use ZeroPad2d"),
+    (nn.ConvTranspose2d(4, 4, 1), "transposed convolution; use Conv2d"),
+    (nn.MaxPool2d(3, stride=1, padding=1), "max-pool windows of (3, 3) at stride (1, 1); use MaxPool2d with stride equal"),
+    (nn.MaxPool2d(2, padding=1), "max-pool with padding or dilation; use MaxPool2d with padding=0"),
+    (nn.AdaptiveAvgPool2d(7), "adaptive pooling of (26, 26) to (7, 7), which does not divide it"),
+    (nn.MaxPool2d(2, ceil_mode=True), "max-pool with ceil_mode where windows pass the border"),
+    (nn.Upsample(scale_factor=10), "upsampling; use strides that keep the resolution"),
+    (nn.AvgPool2d(5), "average-pool windows of (5, 5) at stride (5, 5); use windows up to 16x16"),
+    (nn.AvgPool2d(2, padding=1, count_include_pad=False), "average-pool with count_include_pad=False"),
+    (nn.AvgPool2d(2, ceil_mode=True), "average-pool with ceil_mode where windows pass the border"),
+    (nn.Upsample(scale_factor=6), "upsampling"),
+    (nn.Conv2d(4, 4, 2, stride=5), "convolution with kernel (2, 2) and stride (5, 5)"),
+    (nn.Upsample(scale_factor=5), "upsampling"),
+    (nn.ZeroPad2d(-1), "padding by [-1, -1, -1, -1]; use padding of rows and columns by 0 or more"),
+    (nn.MaxPool2d(17), "a max-pool window of (17, 17); use windows up to 16x16"),
+]
+VECTORS = [
+    (nn.GELU(), "activation function; use ReLU or ReLU6"),
+    (nn.Hardtanh(0.5, 1), "a clamp to 0.5..1.0, which has no zero in it"),
+    (nn.Softmax(1), "Softmax before the end"),
+    (nn.LayerNorm(4), "normalization by the input's own statistics; use BatchNorm2d"),
+    (nn.BatchNorm1d(4, track_running_stats=False), "batch-norm without running statistics"),
+    (nn.Threshold(0.1, 20), "operator threshold.default; use one of the supported layers"),
+    (nn.Unflatten(1, (1, 2, 2)), "a change of shape from (2, 4) to (2, 1, 2, 2)"),
+    (nn.Linear(2, 3), "Linear on an input of shape (2, 1, 2, 2); use Flatten before it"),
+]
+
+
+@pytest.mark.parametrize(("layers", "shape"), [(MAPS, (4, 50, 50)), (VECTORS, (4,))])
+def test_every_problem_is_listed_at_once(layers, shape):
+    module = nn.Sequential(*(layer for layer, _ in layers))
+    with pytest.raises(UnsupportedLayer) as caught:
+        importer.load(module, torch.rand(1, *shape))
+    lines = str(caught.value).splitlines()
+    assert lines[-1].startswith("Supported are Conv2d")
+    assert len(lines) == len(layers) + 2
+    for index, (line, (_, message)) in enumerate(zip(lines[1:-1], layers, strict=True)):
+        assert line.startswith(f"  {index}: {message}")
+
+
+REFUSED = {
+    "residual": (Join(torch.add), (2, 4, 4), "residual addition; use a network whose layers follow one another"),
+    "concatenation": (Join(lambda a, b: torch.cat([a, b], 1)), (2, 4, 4), "concatenation"),
+    "gate": (Join(torch.mul), (2, 4, 4), "product of two activations"),
+    "square": (Join(lambda a, b: b * b), (2, 4, 4), "arithmetic that uses an activation twice"),
+    "two outputs": (Branch(), (4,), "several outputs or a branch"),
+    "recurrent": (Recurrent(), (4,), "lstm: recurrent layer; use convolutions over time"),
+    "constant map": (Join(lambda a, b: b + torch.ones(4, 4)), (2, 4, 4), "a constant that is not one number for each channel"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_chain_of_layers_is_refused(case):
+    module, shape, message = REFUSED[case]
+    with pytest.raises(UnsupportedLayer) as caught:
+        importer.load(module, torch.rand(1, *shape))
+    assert message in str(caught.value)
+
+
+def test_functions_are_shown_as_they_are_written():
+    with pytest.raises(UnsupportedLayer, match=r"`return self.join\(x, self.conv\(x\)\)`"):
+        importer.load(Join(torch.maximum), torch.zeros(1, 2, 4, 4))
+
+
+def test_control_flow_on_data_is_refused():
+    with pytest.raises(UnsupportedLayer, match=r"torch\.export cannot trace the network"):
+        importer.load(Decision(), torch.zeros(1, 4))
+
+
+def test_nothing_to_run_is_refused():
+    imported = importer.load(nn.Sequential(nn.Identity(), nn.Dropout()), torch.zeros(1, 4))
+    with pytest.raises(UnsupportedLayer, match="The network has no layers"):
+        lowering.lower(imported.layers, imported.input_shape)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "message"),
+    [
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3)),
+            (1, 8, 8),
+            r"does not take inputs of shape \(n, 1, 8, 8\).*0 takes \(n, 3, rows, columns\)",
+        ),
+        (nn.Sequential(nn.Flatten(), nn.Linear(9, 4)), (1, 2, 2), r"does not take inputs of shape.*1 takes \(n, 9\)"),
+    ],
+)
+def test_inputs_that_the_network_does_not_take(module, shape, message):
+    with pytest.raises(CalibrationError, match=message):
+        importer.load(module, torch.zeros(1, *shape))
