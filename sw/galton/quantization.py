@@ -172,8 +172,8 @@ def quantize(
             dynamic,
             dead_zone,
             correct,
-            (skip_first_activation and stage.name == weighted[0]) or (skip_last_activation and stage.name == weighted[-1]),
-            LARGEST_WEIGHT if wide_last and stage.name == weighted[-1] else weight_limit,
+            (skip_first_activation and stage.name in weighted[:1]) or (skip_last_activation and stage.name in weighted[-1:]),
+            LARGEST_WEIGHT if wide_last and stage.name in weighted[-1:] else weight_limit,
             accumulator_bits,
         )
         layer, flow, measured = fitting.fit(stage, flow, settings)
