@@ -54,7 +54,7 @@ def facts() -> Facts:
         inferences=200,
         mismatches=0,
         comparison=comparison,
-        curve=[Point(1.0, comparison, 0.6, 0.2), Point(2.0, comparison, 0.8, 0.4)],
+        curve=[Point(1.0, comparison, 0.6, 0.2, 0), Point(2.0, comparison, 0.8, 0.4, 7)],
         chosen_k=2.0,
         notes=["Made by a test."],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ from rich.table import Table
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = NDArray[Any]
 
+PLAIN_WIDTH = 120
+"""Columns of output that goes to a file or a pipe."""
 INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -57,8 +60,8 @@ def emit(result: Any) -> None:
 
 
 def console() -> Console:
-    """Where results go."""
-    return Console(highlight=False, soft_wrap=False)
+    """Where results go: as wide as the terminal, or as long lines need where it is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def progress(quiet: bool = False) -> Progress:
@@ -68,10 +71,13 @@ def progress(quiet: bool = False) -> Progress:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table: a column whose name ends in '>' is right-aligned."""
-    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    """A table: a column whose name ends in '>' is right-aligned, '/' in a name breaks its line."""
+    options: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
+    result = Table(title=title, title_justify="left", title_style="bold", header_style="dim", **options)
     for column in columns:
-        result.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left", no_wrap=True)
+        result.add_column(
+            column.removesuffix(">").replace("/", "\n"), justify="right" if column.endswith(">") else "left", no_wrap=True
+        )
     return result
 
 

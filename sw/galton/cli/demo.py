@@ -87,12 +87,25 @@ def show(out: Console, outcome: Outcome) -> None:
 
 def show_numbers(out: Console, outcome: Outcome) -> None:
     """Bits and non-zeros."""
-    columns = ("layer", "bits>", "without sign>", "non-zero weights>", "non-zero activations>", "dense operations>", "work>")
+    columns = (
+        "layer",
+        "weight/bits>",
+        "without/sign>",
+        "non-zero/weights>",
+        "non-zero/activations>",
+        "dense/operations>",
+        "work>",
+    )
     rows = table("Integers", *columns)
     for layer in outcome.facts.layers:
         shares = (f"{100 * layer.nonzero_weights:.1f} %", f"{100 * layer.nonzero_counts:.1f} %")
         work = f"{100 * layer.work / layer.operations:.1f} %"
         rows.add_row(layer.name, str(layer.bits), str(layer.bits - 1), *shares, f"{layer.operations:,}", work)
+    quantizer = outcome.quantizer
+    bits = (f"{quantizer['weight_bits_signed']:.2f}", f"{quantizer['weight_bits']:.2f}")
+    shares = (f"{100 * quantizer['nonzero_weights']:.1f} %", f"{100 * quantizer['nonzero_activations']:.1f} %")
+    dense, done = (sum(getattr(layer, name) for layer in outcome.facts.layers) for name in ("operations", "work"))
+    rows.add_row("all, mean bits", *bits, *shares, f"{dense:,}", f"{100 * done / dense:.1f} %")
     out.print(rows)
     out.print()
 
@@ -100,8 +113,8 @@ def show_numbers(out: Console, outcome: Outcome) -> None:
 def show_cycles(out: Console, outcome: Outcome) -> None:
     """Counters of each layer."""
     names = list(outcome.facts.layers[0].stalls)
-    columns = [f"{name.replace('_', ' ')}>" for name in names]
-    rows = table("\nCycles, mean of all inferences", "layer", "cycles>", "utilisation>", "events>", "entries>", *columns)
+    columns = [f"{name.replace('_', '/')}>" for name in names]
+    rows = table("\nCycles, mean of all inferences", "layer", "cycles>", "utili-/sation>", "events>", "entries>", *columns)
     for layer in outcome.facts.layers:
         stalls = [f"{layer.stalls[name]:,.0f}" for name in names]
         used = f"{100 * layer.utilisation:.0f} %"

@@ -31,7 +31,14 @@ def show_memories(out: Console, facts: dict[str, Any]) -> None:
 def show_certificates(out: Console, facts: dict[str, Any]) -> None:
     """The proofs that no sum can overflow."""
     rows = table(
-        "Certificates: no sum can overflow", "layer", "output>", "largest |acc|>", "bits>", "spare>", "largest |total|>", "spare>"
+        "Certificates: no sum can overflow",
+        "layer",
+        "output>",
+        "largest/|acc|>",
+        "bits>",
+        "spare>",
+        "largest/|total|>",
+        "spare/of 32>",
     )
     for layer in facts["layers"]:
         proof = layer["certificate"]
@@ -49,7 +56,7 @@ def shape(sizes: list[int]) -> str:
 
 def show_quantized(out: Console, name: str, report: dict[str, Any]) -> None:
     """What a quantizer reports (galton.metrics.Report)."""
-    columns = ("layer", "bits w>", "w != 0>", "bits a>", "a != 0>", "operations>", "work>", "error>")
+    columns = ("layer", "weight/bits>", "non-zero>", "count/bits>", "non-zero>", "dense/operations>", "work>", "error>")
     rows = table(f"{name}: integers, on the calibration data", *columns)
     layers = [*report["layers"], {**report, "name": "all, bits as means", "error": None}]
     for layer in layers:
@@ -59,7 +66,7 @@ def show_quantized(out: Console, name: str, report: dict[str, Any]) -> None:
         kept = (weights, shares["nonzero_weights"], activations, shares["nonzero_activations"])
         rows.add_row(layer["name"], *kept, f"{layer['multiplies']:,}", shares["effective"], error)
     out.print(rows)
-    out.print("bits with sign; w weights, a activations; work: both operands non-zero; error: of the layer's outputs, relative")
+    out.print("bits include a sign where there is one; work: both operands are non-zero; error: of the layer's outputs, relative")
     for layer in report["layers"]:
         for key, what in (("clipped", "weights cut to the largest magnitude"), ("saturated", "counts cut to 8 bits")):
             if layer[key]:

@@ -54,7 +54,7 @@ def show(facts: dict[str, Any]) -> None:
     out = console()
     if facts["layers"]:
         names = [name for name in facts["layers"][0] if name != "name"]
-        rows = table("Cycles, mean of all inputs", "layer", *(f"{name.replace('_', ' ')}>" for name in names))
+        rows = table("Cycles, mean of all inputs", "layer", *(f"{name.replace('_', '/')}>" for name in names))
         for layer in facts["layers"]:
             rows.add_row(layer["name"], *(f"{layer[name]:,.0f}" for name in names))
         out.print(rows)

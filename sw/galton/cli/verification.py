@@ -56,15 +56,16 @@ class Verified:
         }
 
 
-def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None = None) -> Verified:
+def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None = None, text: str | None = None) -> Verified:
     """Simulate the core's Verilog on raw inputs (n, rows, columns, channels) and compare.
 
-    `progress` is called with inferences done and inferences in all. Raises MissingTool and HardwareMismatch as galton_sim does.
+    `progress` is called with inferences done and inferences in all; `text` is the Verilog where it is at hand.
+    Raises MissingTool and HardwareMismatch as galton_sim does.
     """
     from galton import cycles, golden
     from galton_sim.simulate import simulate
 
-    result = simulate(image, raw, progress=progress)
+    result = simulate(image, raw, progress=progress, text=text)
     expected = golden.run(image, raw)
     predicted = cycles.predict(image, raw) if result.profiles[0] else result.profiles
     return Verified(

@@ -67,11 +67,15 @@ def demonstrate(folder: Path, images: int, progress: Progress) -> Outcome:
 
     compiled = compile_network(chosen, TARGET)
     files = write(folder, network, chosen, compiled, data, images)
+    verilog, _ = generate(compiled.config)
+    files["core.v"].write_text(verilog)
     raw = compiled.network.raw_input(np.moveaxis(data.test[:images], 1, -1))
     task = progress.add_task("building the simulator", total=images)
-    verified = verify(
-        compiled.image, raw, lambda done, _: progress.update(task, description="simulating Verilog", completed=done)
-    )
+
+    def advance(done: int, _: int) -> None:
+        progress.update(task, description="simulating Verilog", completed=done)
+
+    verified = verify(compiled.image, raw, advance, verilog)
     facts = build(
         chosen.network,
         compiled,
@@ -99,9 +103,9 @@ def predictions(network: torch.nn.Module, images: NDArray[np.float32]) -> NDArra
 def point(k: float, quantized: Any, data: digits.Digits, float_right: NDArray[np.bool_]) -> Point:
     """The quantized network on the held-out images."""
     comparison = Comparison.of(float_right, predictions(quantized, data.test) == data.test_labels)
-    weights = [layer.weights for layer in quantized.network.layers]
-    nonzero = sum(int((values != 0).sum()) for values in weights) / sum(values.size for values in weights)
-    return Point(k, comparison, nonzero, 0.0)
+    report = quantized.report()
+    cut = sum(layer["clipped"] for layer in report["layers"])
+    return Point(k, comparison, report["nonzero_weights"], report["nonzero_activations"], cut)
 
 
 def write(
@@ -116,5 +120,4 @@ def write(
     np.save(files["labels.npy"], data.test_labels[:images])
     storage.save(quantized.network, files["digits.galtonq"], quantized.report())
     compiled.save(files["digits.galton"])
-    files["core.v"].write_text(generate(compiled.config)[0])
     return files

@@ -37,12 +37,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Point:
-    """One place on the curve of accuracy against K."""
+    """One place on the curve of accuracy against K. cut: weights that were too large for their bits."""
 
     k: float
     comparison: Comparison
     nonzero_weights: float
     nonzero_counts: float
+    cut: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from galton.report.facts import LayerFacts, Point
 
 INK, MUTED, GRID = "#1f2933", "#6b7785", "#e4e8ec"
 ACCENT, SECOND, THIRD, PALE = "#0f766e", "#d97706", "#6366f1", "#cbd5dc"
-STALLS = {"fifo_stalls": ("event FIFO full", SECOND), "ring_stalls": ("accumulator ring full", THIRD)}
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "galton",
     "font.family": "sans-serif",
@@ -99,24 +98,19 @@ def percentages(values: list[int]) -> list[float]:
 
 
 def cycles_by_layer(layers: list[LayerFacts]) -> str:
-    """Mean cycles of each layer: the bound, stalls by cause, the rest."""
+    """Mean cycles of each layer: the bound and the rest."""
     with figure(7.6, 0.46 * len(layers) + 1.15) as (drawing, result):
         axes = drawing.add_subplot()
-        names, places = [layer.name for layer in layers], range(len(layers))
-        left = [0.0] * len(layers)
-        parts = [("least possible", ACCENT, [min(layer.bound, layer.cycles) for layer in layers])]
-        parts += [(label, colour, [layer.stalls.get(key, 0.0) for layer in layers]) for key, (label, colour) in STALLS.items()]
-        for label, colour, values in parts:
-            room = [min(value, layer.cycles - start) for value, layer, start in zip(values, layers, left, strict=True)]
-            axes.barh(places, room, left=left, color=colour, label=label, height=0.62)
-            left = [start + value for start, value in zip(left, room, strict=True)]
-        rest = [layer.cycles - start for layer, start in zip(layers, left, strict=True)]
-        axes.barh(places, rest, left=left, color=PALE, label="the rest", height=0.62)
+        places = range(len(layers))
+        bounds = [min(layer.bound, layer.cycles) for layer in layers]
+        rest = [layer.cycles - bound for layer, bound in zip(layers, bounds, strict=True)]
+        axes.barh(places, bounds, color=ACCENT, label="least possible", height=0.62)
+        axes.barh(places, rest, left=bounds, color=SECOND, label="overhead", height=0.62)
         for place, layer in zip(places, layers, strict=True):
             axes.annotate(
                 f"{layer.cycles:,.0f}", (layer.cycles, place), (5, 0), textcoords="offset points", va="center", color=INK
             )
-        axes.set_yticks(places, names)
+        axes.set_yticks(places, [layer.name for layer in layers])
         axes.invert_yaxis()
         axes.margins(x=0.12)
         axes.xaxis.set_major_formatter("{x:,.0f}")
