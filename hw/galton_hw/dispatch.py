@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, ROW
+from galton.format import LAYER
 from galton_hw.layout import field_bits, start_bits
 from galton_hw.quantizer import count_layout
 from galton_hw.scan import tag_layout
@@ -30,6 +30,7 @@ def event_layout(config: Config) -> data.StructLayout:
 class Dispatch(wiring.Component):
     """Counts in, events out to every group at once; zeros take one cycle and go nowhere.
 
+    An offer to one group stands as long as the other groups stay ready, as a FIFO does until it is given something.
     A marker passes at once; what follows it waits until the output rows that it claims have room in the ring.
 
     Members
@@ -55,13 +56,12 @@ class Dispatch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item = self.i.payload
-        pending = Signal(field_bits(ROW, "claim"))
-        # Rows that no input touches may be drained before they are claimed: the number in use can be negative for a while.
-        used = Signal(signed(len(self.ring_rows) + 2))
-        room, blocked, leaves, all_ready = Signal(), Signal(), Signal(), Signal()
+        # Rows of the ring that nobody has claimed: negative while a claim waits. Rows that no input touches may be drained before
+        # they are claimed, so it can pass ring_rows, too.
+        spare, counted = Signal(signed(len(self.ring_rows) + 2)), Signal()
+        blocked, leaves, all_ready = Signal(), Signal(), Signal()
         m.d.comb += [
-            room.eq(used + pending <= self.ring_rows),
-            blocked.eq((pending != 0) & ~room),
+            blocked.eq(spare < 0),
             leaves.eq(item.marker | ((item.magnitude != 0) & item.tag.active)),
             all_ready.eq(1),
         ]
@@ -89,9 +89,8 @@ class Dispatch(wiring.Component):
             self.ring_stall.eq(self.i.valid & blocked),
             self.fifo_stall.eq(self.i.valid & ~blocked & leaves & ~all_ready),
         ]
-        m.d.sync += used.eq(used + Mux(room, pending, 0) - self.row_drained)
-        with m.If(room):
-            m.d.sync += pending.eq(0)
-        with m.If(taken & item.marker):
-            m.d.sync += pending.eq(item.tag.claim)
+        m.d.sync += [
+            counted.eq(1),
+            spare.eq(spare + Mux(counted, self.row_drained, self.ring_rows) - Mux(taken & item.marker, item.tag.claim, 0)),
+        ]
         return m
