@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal, Value
+from amaranth.hdl import ClockDomain, Elaboratable, Module, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 
 from galton.config import Config
@@ -32,7 +32,7 @@ SMALL = Config(
 DENSE = replace(SMALL, name="dense", step_bits=0, table_words=0)
 
 
-class Resting:
+class Resting(Elaboratable):
     """A component held in reset, its memories not, while `rest` is 1, as the core holds its engine between layers."""
 
     def __init__(self, part: Any) -> None:

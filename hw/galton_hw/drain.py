@@ -21,8 +21,8 @@ class Drain(wiring.Component):
     """Walks a finished row: left border, pixels (groups, vectors, lanes), right border; borders are only cleared.
 
     A fetch takes as many cycles as it yields activations, a border word one. Fetches of one row follow each other without a
-    gap; a row begins at the earliest two cycles after the last group is done with it, or one after the last fetch of the row
-    before.
+    gap; a row begins one cycle after `rows_done` shows it in every group, but no earlier than two cycles after the last fetch of
+    the row before, nor than that one's activations are out.
 
     Members
     -------

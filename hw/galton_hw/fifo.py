@@ -30,7 +30,7 @@ class Fifo(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         payload = Value.cast(self.i.payload)
-        m.submodules.storage = storage = TwoPortMemory(self.depth, len(payload), self.style)
+        m.submodules.places = storage = TwoPortMemory(self.depth, len(payload), self.style)
         bits = ceil_log2(self.depth)
         # One bit more than the address tells full from empty.
         written, taken, following = Signal(bits + 1), Signal(bits + 1), Signal(bits + 1)

@@ -22,6 +22,7 @@ class Lanes(wiring.Component):
     Members
     -------
     issue: an entry of the segment at hand, whose weights arrive in `entry` a cycle later; `first` of the segment; `high` plane.
+    entry: weights, lane 0 lowest, then the step. Of 8-bit weights and of high planes the most negative one is not legal.
     word: with `first`, accumulator word of the segment; with `clear`, the word to read and clear.
     accumulators: the word as it was, three cycles after `clear`.
     """

@@ -118,6 +118,7 @@ class Quantizer(wiring.Component):
         hits = Signal(BYTE_BITS)
         m.d.comb += hits.eq(Mux(self.bypass | last.marker, last.magnitude, sampler.hits))
         limit = (1 << self.count_bits) - 1
+        excess = hits[self.count_bits :].any()
 
         valid, cut = Signal(), Signal()
         payload = Signal(self.o.payload.shape(), reset_less=True)
@@ -129,11 +130,11 @@ class Quantizer(wiring.Component):
                 valids[0].eq(self.i.valid),
                 valids[1].eq(valids[0]),
                 valid.eq(valids[1]),
-                payload.magnitude.eq(Mux(hits > limit, limit, hits)),
+                payload.magnitude.eq(Mux(excess, limit, hits)),
                 payload.negative.eq(last.negative),
                 payload.marker.eq(last.marker),
                 payload.tag.eq(last.tag),
-                cut.eq(hits > limit),
+                cut.eq(excess),
             ]
             with m.If(valids[1] & ~last.marker):
                 m.d.sync += [carried.eq(sampler.following), fresh.eq(0)]

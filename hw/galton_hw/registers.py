@@ -62,7 +62,7 @@ class HostMemorySignature(wiring.Signature):
 class Registers(wiring.Component):
     """Answers the register bus: registers after 2 cycles, words of a memory after 3.
 
-    The memory window works while `control.enable` is 0; otherwise writes to it do nothing and reads give 0. An entry wider
+    The memory window works while `control.enable` is 0; otherwise writes to it do nothing and reads mean nothing. An entry wider
     than 32 bits takes several accesses, low word first; the address moves on after the last.
 
     Counters read as 0, or as some other counter, while an inference runs.

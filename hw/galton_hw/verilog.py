@@ -13,6 +13,18 @@ from galton.config import Config
 from galton.format import FORMAT_VERSION, REGISTERS
 from galton_hw.core import Core
 
+MODULE = "galton_core"
+
+LINT_SWITCHES = (
+    "-Wall",
+    "-Wno-CASEINCOMPLETE",  # a case that names some values is an if for them; yosys writes no default branch
+    "-Wno-DECLFILENAME",  # one file holds every module
+    "-Wno-PROCASSINIT",  # registers have initial values and are assigned: that is how FPGAs start without a reset
+    "-Wno-UNUSEDSIGNAL",  # records bring fields, and shared operators bits, that not every reader looks at
+    "-Wno-WIDTH",  # operands are extended, and results cut, by Verilog's own rules, which yosys relies on
+)
+"""Switches under which Verilator's --lint-only has nothing to say about a core, and why those warnings are off."""
+
 
 def convert(component: wiring.Component, name: str) -> str:
     """Verilog of any component, without source locations, so that the text depends on the circuit alone."""
@@ -31,10 +43,10 @@ def ports(component: wiring.Component) -> list[dict[str, Any]]:
 
 
 def generate(config: Config, tech: str = "generic") -> tuple[str, dict[str, Any]]:
-    """The Verilog text of `Core(config, tech)`, module `galton_core`, and its ports and parameters (JSON values)."""
+    """The Verilog text of `Core(config, tech)`, module MODULE, and its ports and parameters (JSON values)."""
     core = Core(config, tech)
     description = {
-        "module": "galton_core",
+        "module": MODULE,
         "technology": tech,
         "format_version": FORMAT_VERSION,
         "digest": f"{config.digest:08x}",
@@ -42,4 +54,4 @@ def generate(config: Config, tech: str = "generic") -> tuple[str, dict[str, Any]
         "ports": ports(core),
         "registers": REGISTERS,
     }
-    return convert(core, "galton_core"), description
+    return convert(core, MODULE), description

@@ -1,0 +1,186 @@
+"""The drain with modelled groups: which word it takes from whom and when, and the tensor that it writes."""
+
+from random import Random
+from types import SimpleNamespace
+
+import circuits
+import numpy as np
+import pytest
+
+from galton import arith, cycles
+from galton.format import SHIFTS, WORD_BYTES
+from galton_hw.drain import Drain
+from galton_hw.group import Group
+
+CONFIG = circuits.DENSE
+BASE = 100
+SHAPES = {
+    "plain": {"output_rows": 3, "columns": 4, "group_channels": 3, "left": 0, "right": 0, "ring_rows": 2},
+    "borders": {"output_rows": 4, "columns": 2, "group_channels": 4, "left": 2, "right": 4, "ring_rows": 2},
+    "left": {"output_rows": 2, "columns": 1, "group_channels": 1, "left": 1, "right": 0, "ring_rows": 1},
+    "right": {"output_rows": 5, "columns": 1, "group_channels": 5, "left": 0, "right": 2, "ring_rows": 3},
+    "pooled": {"output_rows": 4, "columns": 4, "group_channels": 2, "left": 0, "right": 1, "ring_rows": 3, "pool": (2, 2)},
+}
+
+
+class Drained:
+    """A layer's accumulators at random, the groups that hand them out, and the data memory that takes the tensor."""
+
+    def __init__(self, shape, seed, done_gap):
+        rng = self.rng = Random(f"{shape} {seed}")
+        self.rows, self.columns, self.done_gap = shape["output_rows"], shape["columns"], done_gap
+        self.channels = shape["group_channels"]
+        self.pool = shape.get("pool", (1, 1))
+        vectors = -(-self.channels // CONFIG.lanes)
+        row_words = shape["left"] + self.columns * vectors + shape["right"]
+        self.layer = circuits.layer(
+            output_base=BASE,
+            output_rows=self.rows,
+            output_columns=self.columns - 1,
+            group_channels=self.channels,
+            output_channels=self.channels * CONFIG.groups,
+            vectors=vectors - 1,
+            left_words=shape["left"],
+            right_words=shape["right"],
+            row_words=row_words,
+            ring_rows=shape["ring_rows"],
+            ring_words=row_words * shape["ring_rows"],
+            shift=rng.randrange(len(SHIFTS)),
+            low=-128,
+            high=127,
+            signed_output=1,
+            pooled=self.pool != (1, 1),
+            pool_y=self.pool[0] - 1,
+            pool_x=self.pool[1] - 1,
+        )
+        words = range(CONFIG.accumulator_words)
+        self.accumulators = [
+            [[[rng.randint(-5000, 5000) for _ in range(CONFIG.lanes)] for _ in words] for _ in range(CONFIG.groups)]
+            for _ in range(self.rows)
+        ]
+        count = self.layer["output_channels"]
+        self.multipliers = [rng.randrange(1 << 16) for _ in range(count)]
+        self.biases = [rng.randrange(-(1 << 24), 1 << 24) for _ in range(count)]
+        self.memory = [rng.getrandbits(32) for _ in range(CONFIG.data_words)]
+        self.before = list(self.memory)
+        self.seen, self.row = [], 0
+
+    def run(self):
+        """Simulate until `finished`; the cycles seen, from the start on."""
+        dut = circuits.Resting(Drain(CONFIG))
+        watched = ("fetch", "fetch_word", "row_drained", "finished", "final", "rest")
+        signals = {name: getattr(dut, name) for name in watched} | {"done": dut.rows_done}
+
+        async def load(ctx):
+            ctx.set(dut.layer, self.layer)
+            ctx.set(dut.load, 1)
+            ctx.set(dut.factor, 1 << SHIFTS[0])
+            for channel, (bias, multiplier) in enumerate(zip(self.biases, self.multipliers, strict=True)):
+                ctx.set(dut.load_channel, channel)
+                for word, name in ((bias & 0xFFFFFFFF, dut.load_bias), (multiplier, dut.load_multiplier)):
+                    ctx.set(dut.load_word, word)
+                    ctx.set(name, 1)
+                    await ctx.tick()
+                    ctx.set(name, 0)
+            for _ in range(cycles.LOAD_TAIL):
+                await ctx.tick()
+            ctx.set(dut.load, 0)
+            ctx.set(dut.rest, 0)
+            # Groups finish rows one by one, out of step.
+            done = [0] * CONFIG.groups
+            while not ctx.get(dut.finished):
+                for group in range(CONFIG.groups):
+                    if done[group] < self.rows and self.rng.random() > self.done_gap:
+                        done[group] += 1
+                ctx.set(dut.rows_done, done)
+                await ctx.tick()
+            await ctx.tick()
+
+        async def groups(ctx):
+            """Words arrive `fetch_latency` cycles after their fetch, nonsense in all other cycles."""
+            on_the_way = [None] * (Group.fetch_latency - 1)
+            async for _, _, fetch, word, drained in ctx.tick().sample(dut.fetch, dut.fetch_word, dut.row_drained):
+                on_the_way.append((fetch, self.accumulators[min(self.row, self.rows - 1)], word))
+                self.row += drained
+                arrived = on_the_way.pop(0)
+                for group in range(CONFIG.groups):
+                    values = [self.rng.randint(-9999, 9999) for _ in range(CONFIG.lanes)]
+                    if arrived and arrived[0] >> group & 1:
+                        values = arrived[1][group][arrived[2]]
+                    ctx.set(dut.accumulators[group], values)
+
+        memory = [circuits.turns(dut, 0), circuits.data_memory(dut, self.memory)]
+        circuits.simulate(dut, load, background=[*memory, groups, circuits.monitor(signals, self.seen)])
+        return [cycle for cycle in self.seen if not cycle["rest"]]
+
+    def fetches(self):
+        """What the cycle model says of one row."""
+        return cycles.fetches(SimpleNamespace(layer=self.layer), CONFIG)
+
+    def tensor(self):
+        """The bytes that must stand in memory."""
+        layer, groups = self.layer, range(CONFIG.groups)
+        raw = np.zeros((self.rows, self.columns, layer["output_channels"]), np.int64)
+        for y, x, channel in np.ndindex(raw.shape):
+            group, within = divmod(channel, self.channels)
+            assert group in groups
+            vector, lane = divmod(within, CONFIG.lanes)
+            word = y % layer["ring_rows"] * layer["row_words"] + layer["left_words"] + x * (layer["vectors"] + 1) + vector
+            sums = self.accumulators[y][group][word][lane]
+            raw[y, x, channel] = arith.requantize(
+                sums, self.multipliers[channel], self.biases[channel], SHIFTS[layer["shift"]], layer["low"], layer["high"]
+            )
+        pool_y, pool_x = self.pool
+        pooled = raw.reshape(self.rows // pool_y, pool_y, self.columns // pool_x, pool_x, -1).max(axis=(1, 3))
+        octets = (pooled.reshape(-1) & 255).astype(np.uint8)
+        return np.pad(octets, (0, -len(octets) % WORD_BYTES)).view("<u4").tolist()
+
+
+@pytest.mark.parametrize("done_gap", [0.0, 0.5, 0.97])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_drain(shape, done_gap):
+    drained = Drained(SHAPES[shape], done_gap, done_gap)
+    seen, layer = drained.run(), drained.layer
+
+    # The tensor, and nothing else.
+    expected = drained.tensor()
+    assert drained.memory[BASE : BASE + len(expected)] == expected
+    assert drained.memory[:BASE] + drained.memory[BASE + len(expected) :] == (
+        drained.before[:BASE] + drained.before[BASE + len(expected) :]
+    )
+    assert sum(cycle["final"] for cycle in seen) == len(expected)
+
+    # Every row's fetches: order, owners, words, times.
+    row = drained.fetches()
+    every = (1 << CONFIG.groups) - 1
+    owners = [every if group < 0 else 1 << group for group in row.group.tolist()]
+    found = [(time, cycle["fetch"], cycle["fetch_word"]) for time, cycle in enumerate(seen) if cycle["fetch"]]
+    assert len(found) == len(owners) * drained.rows
+    begun = before = before_end = None
+    for y in range(drained.rows):
+        part = found[y * len(owners) : (y + 1) * len(owners)]
+        begun = part[0][0]
+        assert [time - begun for time, _, _ in part] == row.offsets.tolist()
+        assert [fetch for _, fetch, _ in part] == owners
+        ring = y % layer["ring_rows"] * layer["row_words"]
+        assert [word for _, _, word in part] == words_of(layer, ring)
+        # As early as the groups, the last fetch before and its activations allow, and no earlier.
+        done = next(time for time, cycle in enumerate(seen) if min(cycle["done"]) > y)
+        earliest = [done + 1] if before is None else [done + 1, before + 2, before_end]
+        assert begun == max(earliest)
+        before, before_end = part[-1][0], begun + row.end
+        assert seen[before]["row_drained"]
+    assert sum(cycle["row_drained"] for cycle in seen) == drained.rows
+    finished = [time for time, cycle in enumerate(seen) if cycle["finished"]]
+    assert finished[0] == before_end + Drain.finish_cycles
+
+
+def words_of(layer, ring):
+    """Accumulator words of a row's fetches: every group walks a pixel's vectors anew."""
+    vectors = layer["vectors"] + 1
+    words = list(range(ring, ring + layer["left_words"]))
+    place = ring + layer["left_words"]
+    for _ in range(layer["output_columns"] + 1):
+        words += list(range(place, place + vectors)) * CONFIG.groups
+        place += vectors
+    return words + list(range(place, place + layer["right_words"]))

@@ -1,0 +1,295 @@
+"""The expander against its events, and a whole group's accumulators against sums of count times weights."""
+
+from dataclasses import replace
+from random import Random
+
+import circuits
+import pytest
+
+from galton.format import ROW, TABLE
+from galton_hw.group import Expander, Group
+from galton_sim import streams
+
+DONE_BITS = next(field.bits for field in ROW.fields if field.name == "done")
+RING = {"row_words": 12, "ring_words": 48, "ring_rows": 4}
+"""Words 48..63 are outside the ring: the drain of these tests takes its cycles there."""
+SPARE = range(48, 64)
+
+
+def draw_marker(rng):
+    """An event that begins a row: done, segments, place in the ring."""
+    segments = rng.choice([1, 1, 2, 3])
+    start = rng.randrange(4) | segments << DONE_BITS
+    return {"magnitude": 0, "negative": 0, "short": 0, "start": start, "column": 12 * rng.randrange(4)}
+
+
+def draw_events(rng, rows, starts, columns, count_limit=255, events=6):
+    """Rows of events behind their markers: weight (table) addresses in `starts`, accumulator columns in `columns`."""
+    found = []
+    for _ in range(rows):
+        found.append(draw_marker(rng))
+        for _ in range(rng.randrange(events + 1)):
+            event = {"magnitude": rng.randint(1, count_limit), "negative": rng.getrandbits(1), "short": rng.getrandbits(1)}
+            found.append({**event, "start": rng.choice(starts), "column": rng.choice(columns)})
+    return found
+
+
+def segments_of(events, layer, table):
+    """The segments that events become; `table` is None where columns are dense."""
+    segments = ring = 0
+    for event in events:
+        if event["magnitude"] == 0:
+            segments, ring = event["start"] >> DONE_BITS, event["column"]
+            yield {"marker": 1, "entries": 0, "done": event["start"] & ((1 << DONE_BITS) - 1)}
+            continue
+        for index in range(segments):
+            start = event["start"] + index * layer["pitch"]
+            entries = layer["entries_short" if event["short"] else "entries_long"]
+            if table is not None:
+                start, entries = table[start]["start"], table[start]["entries"]
+            word = (ring + index * layer["row_words"]) % layer["ring_words"] + event["column"]
+            common = {"magnitude": event["magnitude"], "negative": event["negative"]}
+            yield {"marker": 0, "start": start, "entries": entries, "word": word, **common}
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL], ids=["dense", "sparse"])
+@pytest.mark.parametrize("seed", range(2))
+def test_expander(config, stall, seed):
+    rng = Random(f"{config.name} {stall} {seed}")
+    layer = circuits.layer(pitch=1 if config.sparse else 9, entries_long=9, entries_short=rng.choice([0, 6]), **RING)
+    table = None
+    if config.sparse:
+        table = [{"start": rng.randrange(2048), "entries": rng.choice([0, 1, 5])} for _ in range(config.table_words)]
+    events = draw_events(rng, 15, range(60), range(12))
+    expected = list(segments_of(events, layer, table))
+    dut = circuits.Resting(Expander(config))
+
+    async def load(ctx):
+        ctx.set(dut.layer, layer)
+        if table is not None:
+            ctx.set(dut.table_host, 1)
+            for address, entry in enumerate(table):
+                ctx.set(dut.table_write, 1)
+                ctx.set(dut.table_address, address)
+                ctx.set(dut.table_word, TABLE.pack(entry)[0])
+                await ctx.tick()
+            ctx.set(dut.table_write, 0)
+            ctx.set(dut.table_address, 7)
+            *_, _ = await ctx.tick().sample(dut.table_read_data)
+            assert ctx.get(dut.table_read_data) == TABLE.pack(table[7])[0]
+            ctx.set(dut.table_host, 0)
+        await ctx.tick()
+        ctx.set(dut.rest, 0)
+
+    async def source(ctx):
+        while ctx.get(dut.rest):
+            await ctx.tick()
+        await streams.send(ctx, dut.i, events, stall=stall, seed=seed)
+
+    transfers = streams.run(dut, inputs={}, outputs={"o": len(expected)}, stall=stall, seed=seed, testbenches=[load, source])
+    found = transfers.values["o"]
+    assert len(found) == len(expected)
+    for segment, due in zip(found, expected, strict=True):
+        assert {name: segment[name] for name in due} == due
+    if not stall:
+        # A segment in every cycle.
+        times = transfers.times["o"]
+        assert times == list(range(times[0], times[0] + len(times)))
+
+
+class Machine:
+    """A group with weights and table at random, and the model of its accumulators."""
+
+    def __init__(self, config, layer, seed, table=None):
+        self.config, self.layer, self.table = config, layer, table
+        rng = Random(f"machine {seed}")
+        low, high = -config.weight_limit - 1, config.weight_limit
+        self.steps = [rng.choice([0, 0, 0, 1, 2]) if config.sparse else 0 for _ in range(128)]
+        self.weights = []
+        for address in range(128):
+            # High planes lie at odd addresses here; arith.split_planes never gives them the most negative number.
+            least = low + (layer["two_planes"] & address)
+            self.weights.append([rng.choice([least, high, rng.randint(least, high)]) for _ in range(config.lanes)])
+        self.dut = circuits.Resting(Group(config))
+        self.expected = [[0] * config.lanes for _ in range(config.accumulator_words)]
+        self.entries = self.rows_done = 0
+
+    def entry(self, address):
+        """The bits of an entry: lanes, low first, then the step."""
+        bits = self.config.weight_bits
+        lanes = sum((weight & ((1 << bits) - 1)) << (lane * bits) for lane, weight in enumerate(self.weights[address]))
+        return lanes | self.steps[address] << (bits * self.config.lanes)
+
+    def walk(self, events):
+        """Add what `events` add to the expected accumulators, entries and finished rows."""
+        planes = 1 + self.layer["two_planes"]
+        for segment in segments_of(events, self.layer, self.table):
+            self.rows_done += segment.get("done", 0)
+            word = segment.get("word", 0)
+            for place in range(segment["entries"]):
+                address, plane = segment["start"] + place, place % planes
+                word += self.steps[address]
+                count = (-segment["magnitude"] if segment["negative"] else segment["magnitude"]) << (
+                    plane * self.config.weight_bits
+                )
+                for lane, weight in enumerate(self.weights[address]):
+                    self.expected[word][lane] += count * weight
+                word += plane == planes - 1
+                self.entries += 1
+
+    async def load(self, ctx):
+        """Write weights and table, read some back, and start."""
+        dut = self.dut
+        ctx.set(dut.layer, self.layer)
+        ctx.set(dut.host, 1)
+        for name, values in (("weight", [self.entry(a) for a in range(128)]), ("table", self.table or [])):
+            for address, value in enumerate(values):
+                ctx.set(getattr(dut, f"{name}_write"), 1)
+                ctx.set(dut.host_address, address)
+                ctx.set(
+                    dut.table_word if name == "table" else dut.weight_data, TABLE.pack(value)[0] if name == "table" else value
+                )
+                await ctx.tick()
+            if values:
+                ctx.set(getattr(dut, f"{name}_write"), 0)
+        ctx.set(dut.host_address, 5)
+        await ctx.tick()
+        assert ctx.get(dut.weight_read_data) == self.entry(5)
+        if self.table:
+            assert ctx.get(dut.table_read_data) == TABLE.pack(self.table[5])[0]
+        ctx.set(dut.host, 0)
+        ctx.set(dut.rest, 0)
+
+    def run(self, events, steal, seed):
+        """Send `events`, taking cycles with probability `steal`; (accumulators, what was seen in each cycle)."""
+        self.walk(events)
+        dut, rng, seen, found = self.dut, Random(f"run {seed}"), [], []
+
+        async def testbench(ctx):
+            await self.load(ctx)
+            # The drain's cycles, while the events run and until no entry has been walked for a while.
+            for event in events:
+                ctx.set(dut.i.payload, event)
+                ctx.set(dut.i.valid, 1)
+                ready = 0
+                while not ready:
+                    ctx.set(dut.fetch, rng.random() < steal)
+                    ctx.set(dut.fetch_word, rng.choice(SPARE))
+                    *_, ready = await ctx.tick().sample(dut.i.ready)
+                ctx.set(dut.i.valid, 0)
+            while sum(cycle["entry"] for cycle in seen) < self.entries:
+                assert len(seen) < 20_000
+                ctx.set(dut.fetch, rng.random() < steal)
+                ctx.set(dut.fetch_word, rng.choice(SPARE))
+                await ctx.tick()
+            ctx.set(dut.fetch, 0)
+            for _ in range(20):
+                await ctx.tick()
+            for word in [*range(48), *[None] * Group.fetch_latency]:
+                ctx.set(dut.fetch, word is not None)
+                ctx.set(dut.fetch_word, word or 0)
+                *_, accumulators = await ctx.tick().sample(dut.accumulators)
+                found.append(streams.plain(accumulators))
+            assert ctx.get(dut.rows_done) == self.rows_done % 512
+
+        watched = {name: getattr(dut, name) for name in ("entry", "stolen", "fetch")}
+        circuits.simulate(dut, testbench, background=[circuits.monitor(watched, seen)])
+        return found[Group.fetch_latency :], seen
+
+
+@pytest.mark.parametrize("steal", [0.0, 0.4])
+@pytest.mark.parametrize("two_planes", [0, 1])
+@pytest.mark.parametrize("seed", range(2))
+def test_dense_group(two_planes, steal, seed):
+    rng = Random(f"{two_planes} {steal} {seed}")
+    planes = 1 + two_planes
+    layer = circuits.layer(pitch=3 * planes, entries_long=3 * planes, entries_short=2 * planes, two_planes=two_planes, **RING)
+    machine = Machine(circuits.DENSE, layer, seed)
+    events = draw_events(rng, 12, range(0, 100, planes), range(10), count_limit=40)
+    check(machine, events, steal, seed)
+
+
+@pytest.mark.parametrize("steal", [0.0, 0.4])
+@pytest.mark.parametrize("two_planes", [0, 1])
+@pytest.mark.parametrize("seed", range(2))
+def test_sparse_group(two_planes, steal, seed):
+    rng = Random(f"{two_planes} {steal} {seed}")
+    layer = circuits.layer(pitch=1, entries_long=6, entries_short=6, two_planes=two_planes, **RING)
+    table = [{"start": rng.randrange(100), "entries": rng.choice([0, 2, 4])} for _ in range(64)]
+    machine = Machine(circuits.SMALL, layer, seed, table)
+    if two_planes:
+        # The high entry of a pair shares its vector.
+        for entry in table:
+            entry["start"] &= ~1
+        machine.steps[1::2] = [0] * 64
+    events = draw_events(rng, 12, range(60), [0, 1], count_limit=40)
+    check(machine, events, steal, seed)
+
+
+@pytest.mark.parametrize("steal", [0.0, 0.3])
+@pytest.mark.parametrize("columns", [[4], [4, 5], [4, 5, 6]], ids=["distance 1", "distance 2", "distance 3"])
+def test_hazards(columns, steal):
+    """Single entries that hit a word again in the next cycle, in the one after, or in the third."""
+    layer = circuits.layer(pitch=1, entries_long=1, entries_short=1, **RING)
+    machine = Machine(circuits.DENSE, layer, "hazards")
+    events = [{"magnitude": 0, "negative": 0, "short": 0, "start": 1 << DONE_BITS, "column": 12}]
+    for index in range(60):
+        event = {"magnitude": index % 7 + 1, "negative": index % 3 == 0, "short": 0, "start": index}
+        events.append({**event, "column": columns[index % len(columns)]})
+    seen = check(machine, events, steal, "hazards")
+    if not steal:
+        entries = [cycle for cycle, values in enumerate(seen) if values["entry"]]
+        assert entries == list(range(entries[0], entries[0] + 60))
+
+
+def test_planes_hit_one_word():
+    """Both planes of one vector, event after event: the same word in every cycle."""
+    layer = circuits.layer(pitch=2, entries_long=2, entries_short=2, two_planes=1, **RING)
+    machine = Machine(replace(circuits.DENSE, count_bits=4), layer, "planes")
+    events = [{"magnitude": 0, "negative": 0, "short": 0, "start": 1 << DONE_BITS, "column": 0}]
+    events += [{"magnitude": 15, "negative": index & 1, "short": 0, "start": 2 * index, "column": 3} for index in range(30)]
+    check(machine, events, 0.0, "planes")
+
+
+def check(machine, events, steal, seed):
+    """Run, and compare accumulators, entries and stolen cycles; what was seen in each cycle."""
+    found, seen = machine.run(events, steal, seed)
+    assert found == machine.expected[:48]
+    assert any(any(word) for word in found)
+    assert sum(cycle["entry"] for cycle in seen) == machine.entries
+    assert not any(cycle["entry"] and cycle["fetch"] for cycle in seen)
+    assert all(cycle["fetch"] for cycle in seen if cycle["stolen"])
+    assert any(cycle["stolen"] for cycle in seen) == (steal > 0)
+    return seen
+
+
+def test_fetch_reads_and_clears():
+    machine = Machine(circuits.DENSE, circuits.layer(pitch=1, entries_long=1, **RING), "fetch")
+    dut, found = machine.dut, []
+    marker = {"magnitude": 0, "negative": 0, "short": 0, "start": 3 | 1 << DONE_BITS, "column": 0}
+    events = [marker, {**marker, "magnitude": 3, "start": 9, "column": 2}]
+    machine.walk(events)
+
+    async def testbench(ctx):
+        await machine.load(ctx)
+        for event in events:
+            ctx.set(dut.i.payload, event)
+            ctx.set(dut.i.valid, 1)
+            await ctx.tick()
+        ctx.set(dut.i.valid, 0)
+        for _ in range(20):
+            await ctx.tick()
+        # A word and its neighbour by turns, in every cycle.
+        for cycle in range(8):
+            ctx.set(dut.fetch, cycle < 4)
+            ctx.set(dut.fetch_word, 2 + cycle % 2)
+            *_, accumulators = await ctx.tick().sample(dut.accumulators)
+            found.append(streams.plain(accumulators))
+        assert ctx.get(dut.rows_done) == 3
+
+    circuits.simulate(dut, testbench)
+    nothing = [0] * machine.config.lanes
+    first = Group.fetch_latency
+    assert any(machine.expected[2])
+    assert found[first : first + 4] == [machine.expected[2], nothing, nothing, nothing]

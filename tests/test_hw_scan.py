@@ -1,0 +1,109 @@
+"""The scan of random networks' layers against their LAYER and ROW records, and the reader beneath it."""
+
+from random import Random
+
+import circuits
+import networks
+import numpy as np
+import pytest
+
+from galton import compile, decode
+from galton.format import ROW
+from galton_hw.scan import Reader, Scan
+from galton_sim import streams
+
+CONFIGS = {name: networks.EVERY[name] for name in ("tiny", "three-by-five", "two-sparse")}
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.2, 0.6])
+@pytest.mark.parametrize("first", [0, 1], ids=["other's turn", "own turn"])
+def test_reader(stall, first):
+    rng = Random(f"{stall} {first}")
+    words, base, given, seen = [rng.getrandbits(32) for _ in range(64)], 5, [], []
+    dut = Reader(6)
+
+    async def cycles(ctx):
+        ctx.set(dut.base, base)
+        for _ in range(300):
+            await ctx.tick()
+
+    async def sink(ctx):
+        await streams.receive(ctx, dut.o, given.append, stall=stall, seed=first)
+
+    async def contract(ctx):
+        await streams.check(ctx, dut.o, "o")
+
+    memory = [circuits.turns(dut, first), circuits.data_memory(dut, words)]
+    circuits.simulate(dut, cycles, background=[*memory, sink, contract, circuits.monitor({"valid": dut.o.valid}, seen)])
+    octets = [word >> (8 * place) & 255 for word in words[base:] + words[:base] for place in range(4)]
+    assert given == (octets * (1 + len(given) // len(octets)))[: len(given)]
+    # From the first byte on there is one in every cycle, whatever the stalls.
+    begin = 3 if first else 4
+    assert [cycle["valid"] for cycle in seen] == [cycle >= begin for cycle in range(len(seen))]
+    assert len(given) > 60
+
+
+def expected_items(parsed, octets):
+    """For each item what must be right of it: markers whole, activations without weights only as such."""
+    row_bits = next(field.bits for field in ROW.fields if field.name == "done")
+    place = 0
+    for row in parsed.rows:
+        start = row["done"] | row["segments"] << row_bits
+        yield {"marker": 1, "tag": {"start": start, "column": row["ring_start"], "active": 1, "claim": row["claim"]}}
+        if row is parsed.rows[-1]:
+            return
+        for x in range(parsed.input_shape[1]):
+            label = x % parsed.stride_x
+            active = int(row["segments"] > 0 and label in parsed.labels)
+            starts = parsed.segment_addresses(row, label)[:, 0] if active else None
+            for channel in range(parsed.input_shape[2]):
+                tag = {"active": active}
+                if starts is not None:
+                    tag |= {"start": int(starts[channel]), "column": int(parsed.starts[x]), "short": int(parsed.is_short(label))}
+                yield {"raw": octets[place], "marker": 0, "tag": tag}
+                place += 1
+
+
+def scanned(parsed, config, words, stall, seed):
+    """(items, times since the start) of a layer."""
+    dut = circuits.Resting(Scan(config))
+    table = [(y, index, word) for y, row in enumerate(parsed.rows) for index, word in enumerate(ROW.pack(row))]
+    items = len(parsed.rows) + int(np.prod(parsed.input_shape))
+    loaded = len(table)
+
+    async def load(ctx):
+        ctx.set(dut.layer, parsed.layer)
+        for y, index, word in table:
+            ctx.set(dut.table_write, 1 << index)
+            ctx.set(dut.table_address, y)
+            ctx.set(dut.table_word, word)
+            await ctx.tick()
+        ctx.set(dut.table_write, 0)
+        ctx.set(dut.rest, 0)
+
+    memory = [circuits.turns(dut), circuits.data_memory(dut, words, seed)]
+    transfers = streams.run(dut, inputs={}, outputs={"o": items}, stall=stall, seed=seed, testbenches=[load], background=memory)
+    return transfers.values["o"], [time - loaded for time in transfers.times["o"]]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("seed", range(4))
+def test_items(name, seed):
+    config, rng = CONFIGS[name], Random(f"{name} {seed}")
+    network = networks.random_network(seed, config, layers=3, size=8, channels=6)
+    image = compile(network, config).image
+    stall = rng.choice([0.0, 0.3, 0.6])
+    for parsed in decode.parse(image):
+        words = [rng.getrandbits(32) for _ in range(config.data_words)]
+        base, size = parsed.layer["input_base"], int(np.prod(parsed.input_shape))
+        octets = [word >> (8 * place) & 255 for word in words[base:] for place in range(4)][:size]
+        found, times = scanned(parsed, config, words, stall, seed)
+        expected = list(expected_items(parsed, octets))
+        assert len(found) == len(expected)
+        for item, due in zip(found, expected, strict=True):
+            assert {"marker": item["marker"]} | {key: item[key] for key in due if key != "tag"} == {
+                key: due[key] for key in due if key != "tag"
+            }
+            assert {key: item["tag"][key] for key in due["tag"]} == due["tag"]
+        if not stall:
+            assert times == list(range(Scan.first_item, Scan.first_item + len(found)))

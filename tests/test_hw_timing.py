@@ -1,0 +1,18 @@
+"""What the cycle model takes for granted about the hardware is what the hardware says of itself."""
+
+from galton import cycles
+from galton_hw.divider import StepDivider
+from galton_hw.drain import Drain
+from galton_hw.fifo import Fifo
+from galton_hw.quantizer import Quantizer
+from galton_hw.rescale import Rescale
+from galton_hw.scan import Scan
+
+
+def test_the_cycle_model_and_the_hardware_agree():
+    assert Scan.first_item + Quantizer.latency == cycles.FIRST_ITEM
+    assert Fifo.latency == cycles.FIFO_LATENCY
+    assert Drain.finish_cycles == cycles.DRAIN_FINISH
+    assert StepDivider.latency == cycles.DIVISION
+    # The engine starts when the last multiplier is in place.
+    assert Rescale.load_latency + 1 == cycles.LOAD_TAIL
