@@ -127,3 +127,18 @@ def test_the_tightest_certificate() -> None:
     certificates = certify(random, UP5K)
     assert widest(certificates).margin == min(certificate.margin for certificate in certificates)
     assert certificates[0].layer in str(certificates[0])
+
+
+def test_channels_that_pad_a_tensor_are_not_in_its_norm() -> None:
+    """Five of eight stored channels live: multipliers that fit their norm do not fit that of eight."""
+    live = np.arange(8) < 5
+    column, ones = live[:, None, None, None].astype(np.int64), np.ones(2, np.int64)
+    first = Layer("first", (8, 8, 1), column, 4096 * live, 0 * live, 12, 0, 255)
+    activation = Activation("monte_carlo", samples=320)
+    fitting = (65535 << 12) // (64 * 5 * 255 >> 4)
+    second = Layer(
+        "second", (8, 8, 8), np.ones((2, 1, 1, 8), np.int64), fitting * ones, 0 * ones, 12, 0, 255, activation, norm_shift=4
+    )
+    certify(Network("padded", (8, 8, 1), (first, second)), UP5K)
+    with pytest.raises(AccumulatorOverflow, match="multiplier times norm can reach"):
+        certify(Network("full", (8, 8, 1), (replace(first, bias=(~live).astype(np.int64)), second)), UP5K)

@@ -142,6 +142,8 @@ CASES = {
         ["convolution", "identity"],
     ),
     "same padding": (lambda: nn.Conv2d(2, 3, (4, 3), padding="same"), (2, 5, 5), ["convolution"]),
+    "average with a remainder": (lambda: nn.AvgPool2d(2), (2, 5, 3), ["average"]),
+    "average of one large window": (lambda: nn.AvgPool2d(6), (2, 9, 6), ["average"]),
     "average over its padding": (lambda: nn.AvgPool2d(3, stride=2, padding=1), (2, 6, 6), ["average"]),
     "average with a divisor": (lambda: nn.AvgPool2d(2, divisor_override=3), (2, 4, 4), ["average"]),
     "dropout and identity": (

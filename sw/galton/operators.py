@@ -184,8 +184,10 @@ def average_pool(call: Call) -> list[FloatLayer]:
 def averaging(
     call: Call, window: Pair, stride: Pair, padding: Borders = NO_PADDING, divisor: int | None = None
 ) -> list[FloatLayer]:
-    """An average whose stride does not matter where there is one window only."""
-    used = tuple(1 if size == 1 else step for size, step in zip(call.output_shape[2:], stride, strict=True))
+    """An average; where there is only one window, with the smallest stride that leaves it at that."""
+    sizes = (call.shape[2] + padding[0] + padding[1], call.shape[3] + padding[2] + padding[3])
+    spare = (sizes[0] - window[0], sizes[1] - window[1])
+    used = tuple(min(step, rest + 1) for step, rest in zip(stride, spare, strict=True))
     if max(window) > MAXIMUM_KERNEL or max(used, default=1) > MAXIMUM_STRIDE:
         raise Unsupported(
             f"average-pool windows of {window} at stride {stride}",

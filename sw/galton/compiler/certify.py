@@ -49,23 +49,29 @@ def certify(network: Network, config: Config) -> tuple[Certificate, ...]:
 
     Raises AccumulatorOverflow with layer, bound, width and the nearest setting that fits.
     """
-    low, high = network.input_low, network.input_high
+    low, high, values = network.input_low, network.input_high, prod(network.input_shape)
     certificates = []
     for layer in network.layers:
-        certificates.append(_certificate(layer, low, high, config))
-        low, high = layer.low, layer.high
+        certificates.append(_certificate(layer, low, high, values, config))
+        low, high, values = layer.low, layer.high, prod(layer.output_shape[:2]) * _live_channels(layer)
     return tuple(certificates)
 
 
-def _certificate(layer: Layer, low: int, high: int, config: Config) -> Certificate:
-    """The certificate of a layer whose raw inputs are low..high."""
+def _live_channels(layer: Layer) -> int:
+    """Output channels that can be other than 0: those that pad a tensor cannot."""
+    weighted = layer.weights.reshape(len(layer.weights), -1).any(axis=1) & (layer.multiplier != 0)
+    return int((weighted | (layer.bias != 0)).sum())
+
+
+def _certificate(layer: Layer, low: int, high: int, values: int, config: Config) -> Certificate:
+    """The certificate of a layer with `values` raw inputs that can be other than 0, in low..high."""
     magnitude = max(-low, high)
     count = largest_count(layer.activation, magnitude, config.count_limit)
     bounds = accumulator_bounds(layer.weights, layer.activation, low, high, config.count_limit)
     bound, width = int(bounds.max()), config.accumulator_bits
     if signed_bits(bound) > width:
         raise AccumulatorOverflow(_accumulator_message(layer, low, high, int(bounds.argmax()), bounds, count, config))
-    multiplier = _multipliers(layer, magnitude)
+    multiplier = _multipliers(layer, values * magnitude)
     stored = np.array([abs(stored_bias(int(value), layer.shift)) for value in layer.bias], dtype=np.int64)
     totals = bounds * multiplier + stored
     total = int(totals.max())
@@ -74,15 +80,15 @@ def _certificate(layer: Layer, low: int, high: int, config: Config) -> Certifica
     return Certificate(layer.name, bound, width, width - signed_bits(bound), count, total, TOTAL_BITS - signed_bits(total))
 
 
-def _multipliers(layer: Layer, magnitude: int) -> Ints:
-    """The largest multiplier that the drain can use in each channel."""
+def _multipliers(layer: Layer, norm: int) -> Ints:
+    """The largest multiplier that the drain can use in each channel; `norm` is the largest of any input."""
     multiplier = layer.multiplier.astype(np.int64)
     limit = (1 << MULTIPLIER_BITS) - 1
     if int(multiplier.max()) > limit or int(multiplier.min()) < 0:
         raise AccumulatorOverflow(f"{layer.name}: multipliers must be in 0..{limit}, not up to {int(abs(multiplier).max())}")
     if not layer.activation.dynamic:
         return multiplier
-    norm = max(prod(layer.input_shape) * magnitude, layer.activation.samples + 1)
+    norm = max(norm, layer.activation.samples + 1)
     short = norm >> layer.norm_shift
     if norm.bit_length() > NORM_BITS:
         raise AccumulatorOverflow(
