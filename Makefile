@@ -7,7 +7,7 @@ export AMARANTH_USE_YOSYS := builtin
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 # One line for each package, and one for the long silence at the end.
-SHORTEN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  installing them/p'
+SHORTEN := sed -un -e 's/^Collecting \([A-Za-z0-9._-]*\).*/  \1/p' -e 's/^Installing collected.*/  installing them/p'
 
 .PHONY: demo test test-all lint bench clean
 .DELETE_ON_ERROR:
