@@ -10,8 +10,10 @@ from types import ModuleType
 
 import click
 import pytest
+import torch
 
 from galton.cli.main import galton
+from galton.demo.model import make_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,3 +65,16 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.cosim
+def test_the_python_of_the_readme(tmp_path, monkeypatch) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    torch.manual_seed(0)
+    images = torch.rand(20, 1, 28, 28)
+    values = {"model": make_model().eval(), "calibration": images, "images": images[:2]}
+    monkeypatch.chdir(tmp_path)
+    exec(source, values)
+    assert torch.equal(values["scores"], values["quantized"](images[:2]))
+    assert torch.equal(values["scores"], values["same"])
+    assert (tmp_path / "digits.galton").exists()
