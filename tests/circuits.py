@@ -113,19 +113,22 @@ def turns(dut: Any, first: int = 1) -> Any:
     return testbench
 
 
-def data_memory(dut: Any, words: list[int], seed: Any = 0) -> Any:
-    """A background testbench that serves `dut`'s port of the data memory from `words`; nonsense where nothing was asked for."""
+def data_memory(dut: Any, words: list[int], seed: Any = 0, turn: str = "turn") -> Any:
+    """A background testbench that serves `dut`'s port of the data memory from `words`; nonsense where nothing was asked for.
+
+    `turn` names the signal that says whose the port is.
+    """
     rng = Random(f"memory {seed}")
     write = getattr(dut, "write", None)
 
     async def testbench(ctx: Any) -> None:
-        signals = [dut.turn, dut.address] + ([write, dut.write_data] if write is not None else [])
-        async for _, _, turn, address, *rest in ctx.tick().sample(*signals):
+        signals = [getattr(dut, turn), dut.address] + ([write, dut.write_data] if write is not None else [])
+        async for _, _, own, address, *rest in ctx.tick().sample(*signals):
             writing = bool(rest and rest[0])
             if writing:
-                assert turn, f"write to {address} out of turn"
+                assert own, f"write to {address} out of turn"
                 words[address] = rest[1]
-            ctx.set(dut.read_data, words[address] if turn and not writing else rng.getrandbits(32))
+            ctx.set(dut.read_data, words[address] if own and not writing else rng.getrandbits(32))
 
     return testbench
 

@@ -15,7 +15,7 @@ from galton_hw.group import Group
 CONFIG = circuits.DENSE
 BASE = 100
 SHAPES = {
-    "plain": {"output_rows": 3, "columns": 4, "group_channels": 3, "left": 0, "right": 0, "ring_rows": 2},
+    "plain": {"output_rows": 3, "columns": 3, "group_channels": 3, "left": 0, "right": 0, "ring_rows": 2},
     "borders": {"output_rows": 4, "columns": 2, "group_channels": 4, "left": 2, "right": 4, "ring_rows": 2},
     "left": {"output_rows": 2, "columns": 1, "group_channels": 1, "left": 1, "right": 0, "ring_rows": 1},
     "right": {"output_rows": 5, "columns": 1, "group_channels": 5, "left": 0, "right": 2, "ring_rows": 3},

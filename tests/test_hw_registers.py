@@ -150,10 +150,12 @@ def test_memory_window(config: Config, select):
 
     async def testbench(ctx):
         await access(ctx, dut, "memory_select", select)
-        if chunks > 1:
-            # Half an entry is forgotten with the next address.
-            await access(ctx, dut, "memory_data", 0xDEAD)
         await access(ctx, dut, "memory_address", 10)
+        if chunks > 1:
+            # Half an entry is forgotten with the next memory or address.
+            for name, value in (("memory_select", select), ("memory_address", 10)):
+                await access(ctx, dut, "memory_data", 0xDEAD)
+                await access(ctx, dut, name, value)
         for entry in parts:
             for part in entry:
                 await access(ctx, dut, "memory_data", part, pause=rng.randrange(3))
