@@ -75,7 +75,7 @@ def test_dispatch(stall, seed):
     async def drain(ctx):
         # A model of the ring: never more drained than claimed, but for the early ones.
         drained = 0
-        wait = 0
+        wait = rng.randrange(1, 9)
         while drained < claims:
             allowed = early + sum(cycle["i_valid"] and cycle["i_ready"] and cycle["marker"] and cycle["claim"] for cycle in seen)
             pulse = drained < min(allowed, claims) and wait == 0

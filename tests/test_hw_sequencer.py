@@ -1,5 +1,6 @@
 """The sequencer on random networks' programs: what it loads, when each layer runs, what goes in and out."""
 
+from itertools import pairwise
 from random import Random
 
 import circuits
@@ -15,10 +16,27 @@ from galton_sim import streams
 
 CONFIG = networks.EVERY["three-by-five"]
 INFERENCES = 2
-WATCHED = (
-    "sweep sweep_word running finished table_write load load_bias load_multiplier load_index divide counting begin busy "
-    "loading write norm norm_clear layers_done profile_index read_data layer"
-).split()
+WATCHED = [
+    "sweep",
+    "sweep_word",
+    "running",
+    "finished",
+    "table_write",
+    "load",
+    "load_bias",
+    "load_multiplier",
+    "load_index",
+    "divide",
+    "counting",
+    "begin",
+    "busy",
+    "loading",
+    "write",
+    "norm_clear",
+    "layers_done",
+    "read_data",
+    "layer",
+]
 
 
 class Engine:
@@ -47,9 +65,9 @@ class Engine:
             left = StepDivider.latency if divide else max(left - 1, 0)
             ctx.set(self.dut.divided, left == 1)
 
-    async def norm_and_profile(self, ctx):
+    async def count_norm(self, ctx):
         dut, total = self.dut, 0
-        async for _, _, clear, index in ctx.tick().sample(dut.norm_clear, dut.profile_index):
+        async for _, _, clear in ctx.tick().sample(dut.norm_clear):
             total = 0 if clear else total + 1
             ctx.set(dut.norm_total, total)
 
@@ -70,7 +88,7 @@ def run(seed, profiles=True):
     inputs = [engine.rng.getrandbits(32) for _ in range(header["input_words"] * INFERENCES)]
     watched = {name: getattr(engine.dut, name) for name in WATCHED}
     memory = circuits.data_memory(engine.dut, engine.memory, seed, "owns_memory")
-    others = [engine.run_layers, engine.divide, engine.norm_and_profile, engine.profile]
+    others = [engine.run_layers, engine.divide, engine.count_norm, engine.profile]
     transfers = streams.run(
         engine.dut,
         inputs={"i": inputs},
@@ -140,7 +158,7 @@ def test_norm_of_the_input(seed):
     begin = next(index for index, cycle in enumerate(seen) if cycle["begin"])
     loads = [index for index, cycle in enumerate(seen[:begin]) if cycle["loading"] and cycle["write"]]
     assert begin - loads[-1] == 4
-    assert all(after - before >= 5 for before, after in zip(loads, loads[1:], strict=False))
+    assert all(after - before >= 5 for before, after in pairwise(loads))
     assert any(cycle["norm_clear"] for cycle in seen[: loads[0]])
     assert not any(cycle["norm_clear"] for cycle in seen[loads[0] : begin + 1])
     assert seen[begin + 1]["norm_clear"]

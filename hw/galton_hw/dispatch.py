@@ -35,7 +35,7 @@ class Dispatch(wiring.Component):
 
     Members
     -------
-    ring_rows: rows of the ring; row_drained: a row has been emptied.
+    ring_rows: rows of the ring; row_drained: a row has been emptied, not in the first cycle after reset.
     event, fifo_stall, ring_stall: 1 in cycles in which an event leaves, or an item waits for a full FIFO or for the ring.
     """
 

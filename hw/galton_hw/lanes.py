@@ -23,7 +23,8 @@ class Lanes(wiring.Component):
     -------
     issue: an entry of the segment at hand, whose weights arrive in `entry` a cycle later; `first` of the segment; `high` plane.
     entry: weights, lane 0 lowest, then the step. Of 8-bit weights and of high planes the most negative one is not legal.
-    word: with `first`, accumulator word of the segment; with `clear`, the word to read and clear.
+    word: with `first`, accumulator word of the segment; with `clear`, the word to read and clear, which is not that of the
+        cycle before.
     accumulators: the word as it was, three cycles after `clear`.
     """
 
