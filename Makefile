@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal
 export AMARANTH_USE_YOSYS := builtin
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
@@ -16,10 +17,10 @@ demo: $(STAMP)
 	$(BIN)/galton demo
 
 test: $(STAMP)
-	$(BIN)/pytest -q
+	$(PYTEST)
 
 test-all: $(STAMP)
-	$(BIN)/pytest -q -m ""
+	$(PYTEST) -m ""
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
