@@ -16,8 +16,8 @@ class Sequencer(wiring.Component):
     """States: clear the accumulators once after enabling; read NETWORK; then for every inference: load the input; for every layer
     read LAYER, the ROWs and CHANNELs, run, write PROFILE; give the output.
 
-    Cycles of a layer (galton.cycles.setup and what follows) are those from the first read of LAYER to the last of the run; PROFILE
-    writes are not counted.
+    Cycles of a layer (galton.cycles.setup and what follows) are those from the first read of LAYER to the last of the run;
+    PROFILE writes are not counted.
 
     Members
     -------
