@@ -73,18 +73,18 @@ class Drained:
 
         async def load(ctx):
             ctx.set(dut.layer, self.layer)
-            ctx.set(dut.load, 1)
-            ctx.set(dut.factor, 1 << SHIFTS[0])
+            ctx.set(dut.load.active, 1)
+            ctx.set(dut.load.factor, 1 << SHIFTS[0])
             for channel, (bias, multiplier) in enumerate(zip(self.biases, self.multipliers, strict=True)):
-                ctx.set(dut.load_channel, channel)
-                for word, name in ((bias & 0xFFFFFFFF, dut.load_bias), (multiplier, dut.load_multiplier)):
-                    ctx.set(dut.load_word, word)
+                ctx.set(dut.load.channel, channel)
+                for word, name in ((bias & 0xFFFFFFFF, dut.load.bias), (multiplier, dut.load.multiplier)):
+                    ctx.set(dut.load.word, word)
                     ctx.set(name, 1)
                     await ctx.tick()
                     ctx.set(name, 0)
             for _ in range(cycles.LOAD_TAIL):
                 await ctx.tick()
-            ctx.set(dut.load, 0)
+            ctx.set(dut.load.active, 0)
             ctx.set(dut.rest, 0)
             # Groups finish rows one by one, out of step.
             done = [0] * CONFIG.groups

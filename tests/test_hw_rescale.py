@@ -10,7 +10,7 @@ from galton.format import SHIFTS, TOTAL_BITS
 from galton_hw.rescale import Rescale
 
 CONFIG = circuits.DENSE
-IDLE = {"i_valid": 0, "load_bias": 0, "load_multiplier": 0}
+IDLE = {"i_valid": 0, "load.bias": 0, "load.multiplier": 0}
 LIMIT = 1 << (TOTAL_BITS - 1)
 ACCUMULATOR = 1 << (CONFIG.accumulator_bits - 1)
 
@@ -19,11 +19,11 @@ def loading(biases, multipliers, factor, factor_shift, rng):
     """Stimuli that load channels as the sequencer does, and wait until the last multiplier can be used."""
     stimuli = []
     for channel, (bias, multiplier) in enumerate(zip(biases, multipliers, strict=True)):
-        both = {"load": 1, "load_channel": channel, "factor": factor, "factor_shift": factor_shift}
-        stimuli.append({**both, "load_bias": 1, "load_word": bias & (2 * LIMIT - 1)})
+        both = {"load.active": 1, "load.channel": channel, "load.factor": factor, "load.factor_shift": factor_shift}
+        stimuli.append({**both, "load.bias": 1, "load.word": bias & (2 * LIMIT - 1)})
         # A CHANNEL's second word has nothing above the multiplier.
-        stimuli.append({**both, "load_multiplier": 1, "load_word": multiplier})
-    return stimuli + [{"load_word": rng.getrandbits(32)}] * Rescale.load_latency
+        stimuli.append({**both, "load.multiplier": 1, "load.word": multiplier})
+    return stimuli + [{"load.word": rng.getrandbits(32)}] * Rescale.load_latency
 
 
 def fitting(rng, multiplier, bias):
@@ -44,7 +44,7 @@ def run(config_layer, stimuli, channels, used, accumulators, biases, rng, gap):
         stimuli.append({"i_valid": 1, "accumulator": accumulator})
     stimuli += [{}] * (Rescale.latency + 1)
     stimuli[0] |= {"layer": config_layer}
-    stimuli[begin] |= {"load": 0}
+    stimuli[begin] |= {"load.active": 0}
     watch = ["o_valid", "raw", "o_last_channel", "last_channel"]
     seen = circuits.run(Rescale(CONFIG), stimuli, watch, idle=IDLE)
     assert [time for time, cycle in enumerate(seen) if cycle["o_valid"]] == [time + Rescale.latency for time in fed]
@@ -88,6 +88,12 @@ def test_load_latency():
     """A multiplier is in place `load_latency` cycles after its word, in time for an accumulator one cycle later, not before."""
     values = circuits.layer(shift=0, low=0, high=255, output_channels=1)
     for wait, expected in ((Rescale.load_latency + 1, 5), (Rescale.load_latency, 0)):
-        load = {"load": 1, "load_multiplier": 1, "load_word": 5, "factor": 1 << SHIFTS[0], "factor_shift": 0, "layer": values}
-        stimuli = [load, *[{}] * (wait - 1), {"load": 0, "i_valid": 1, "accumulator": 1 << SHIFTS[0]}, *[{}] * Rescale.latency]
+        load = {"load.active": 1, "load.multiplier": 1, "load.word": 5, "load.factor": 1 << SHIFTS[0], "load.factor_shift": 0}
+        load |= {"layer": values}
+        stimuli = [
+            load,
+            *[{}] * (wait - 1),
+            {"load.active": 0, "i_valid": 1, "accumulator": 1 << SHIFTS[0]},
+            *[{}] * Rescale.latency,
+        ]
         assert circuits.run(Rescale(CONFIG), stimuli, ["raw"], idle=IDLE)[-1]["raw"] == expected

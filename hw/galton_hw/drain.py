@@ -10,10 +10,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, MULTIPLIER_BITS, TOTAL_BITS, WORD_BITS
+from galton.format import LAYER, WORD_BITS
 from galton_hw.group import Group
 from galton_hw.layout import field_bits, layout
-from galton_hw.rescale import Rescale
+from galton_hw.rescale import LoadSignature, Rescale
 from galton_hw.writer import Writer
 
 
@@ -55,13 +55,7 @@ class Drain(wiring.Component):
                 "write_data": Out(WORD_BITS),
                 "final": Out(1),
                 "read_data": In(WORD_BITS),
-                "load": In(1),
-                "load_bias": In(1),
-                "load_multiplier": In(1),
-                "load_channel": In(ceil_log2(config.channels)),
-                "load_word": In(TOTAL_BITS),
-                "factor": In(MULTIPLIER_BITS),
-                "factor_shift": In(2),
+                "load": In(LoadSignature(config)),
             }
         )
 
@@ -173,19 +167,13 @@ class Drain(wiring.Component):
 
         m.submodules.rescale = rescale = Rescale(config, self.tech)
         m.submodules.writer = writer = Writer(config)
+        wiring.connect(m, wiring.flipped(self.load), rescale.load)
         columns = [Signal(name=f"last_column_{index}", reset_less=True) for index in range(Rescale.latency)]
         m.d.sync += [after.eq(before) for before, after in zip([in_last_column, *columns], columns, strict=False)]
         m.d.comb += [
             rescale.layer.eq(layer),
             rescale.i_valid.eq(left != 0),
             rescale.accumulator.eq(held[0]),
-            rescale.load.eq(self.load),
-            rescale.load_bias.eq(self.load_bias),
-            rescale.load_multiplier.eq(self.load_multiplier),
-            rescale.load_channel.eq(self.load_channel),
-            rescale.load_word.eq(self.load_word),
-            rescale.factor.eq(self.factor),
-            rescale.factor_shift.eq(self.factor_shift),
             writer.layer.eq(layer),
             writer.valid.eq(rescale.o_valid),
             writer.raw.eq(rescale.raw),

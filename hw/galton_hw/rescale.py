@@ -14,6 +14,26 @@ from galton_hw.memory import TwoPortMemory
 from galton_hw.multiplier import Multiplier
 
 
+class LoadSignature(wiring.Signature):
+    """Channels on their way in, while no layer runs and `active` is 1: `bias` or `multiplier` writes `word` for `channel`.
+
+    The multiplier becomes (word * factor) >> SHIFTS[factor_shift].
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            {
+                "active": Out(1),
+                "bias": Out(1),
+                "multiplier": Out(1),
+                "channel": Out(ceil_log2(config.channels)),
+                "word": Out(TOTAL_BITS),
+                "factor": Out(MULTIPLIER_BITS),
+                "factor_shift": Out(2),
+            }
+        )
+
+
 class Rescale(wiring.Component):
     """raw = clamp((accumulator * multiplier[c] + bias[c]) >> shift, low, high), channels c in order.
 
@@ -24,7 +44,7 @@ class Rescale(wiring.Component):
     -------
     i_valid, accumulator: the next accumulator; `last_channel`: it is a pixel's last one.
     o_valid, raw: four cycles later, with `o_last_channel`.
-    load_*: before the inference of a layer: write `load_bias` or (`load_multiplier`) `load_word` for channel `load_channel`.
+    load: before a layer runs, its channels (LoadSignature).
     """
 
     latency = 4
@@ -41,13 +61,7 @@ class Rescale(wiring.Component):
                 "o_valid": Out(1),
                 "o_last_channel": Out(1),
                 "raw": Out(BYTE_BITS),
-                "load": In(1),
-                "load_bias": In(1),
-                "load_multiplier": In(1),
-                "load_channel": In(ceil_log2(config.channels)),
-                "load_word": In(TOTAL_BITS),
-                "factor": In(MULTIPLIER_BITS),
-                "factor_shift": In(2),
+                "load": In(LoadSignature(config)),
             }
         )
 
@@ -70,26 +84,26 @@ class Rescale(wiring.Component):
         load_steps = [Signal(name=f"load_step_{index}", reset_less=True) for index in range(2)]
         load_channels = [Signal.like(channel, name=f"load_channel_{index}", reset_less=True) for index in range(2)]
         m.d.sync += [
-            load_steps[0].eq(self.load_multiplier),
+            load_steps[0].eq(self.load.multiplier),
             load_steps[1].eq(load_steps[0]),
-            load_channels[0].eq(self.load_channel),
+            load_channels[0].eq(self.load.channel),
             load_channels[1].eq(load_channels[0]),
         ]
         product = multiplier.product
         m.d.comb += [
-            biases.write.eq(self.load_bias),
-            biases.write_address.eq(self.load_channel),
-            biases.write_data.eq(self.load_word),
+            biases.write.eq(self.load.bias),
+            biases.write_address.eq(self.load.channel),
+            biases.write_data.eq(self.load.word),
             biases.read.eq(1),
             biases.read_address.eq(bias_channel),
             multipliers.write.eq(load_steps[1]),
             multipliers.write_address.eq(load_channels[1]),
-            multipliers.write_data.eq(Array(product >> shift for shift in SHIFTS)[self.factor_shift]),
+            multipliers.write_data.eq(Array(product >> shift for shift in SHIFTS)[self.load.factor_shift]),
             multipliers.read.eq(1),
             multipliers.read_address.eq(following),
             multiplier.enable.eq(1),
-            multiplier.a.eq(Mux(self.load, self.factor, self.accumulator)),
-            multiplier.b.eq(Mux(self.load, self.load_word, multipliers.read_data)),
+            multiplier.a.eq(Mux(self.load.active, self.load.factor, self.accumulator)),
+            multiplier.b.eq(Mux(self.load.active, self.load.word, multipliers.read_data)),
         ]
 
         # After the product: bias; shift and clamp.
