@@ -1,0 +1,92 @@
+"""Synthesis, place and route against committed limits, and the gates against golden and cycle model."""
+
+import dataclasses
+import json
+
+import pytest
+from networks import random_inputs, random_network
+
+from galton.compiler import compile
+from galton.config import named
+from galton_boards import synth
+from galton_boards.netlist import netlist
+from galton_hw.fifo import Fifo
+from galton_sim import simulate, yosys
+from galton_sim.yosys import SynthesisError
+
+REPORT = synth.Report(
+    name="up5k",
+    device="up5k",
+    used={"logic": 100, "ram": 2, "dsp": 0, "spram": 0},
+    available={"logic": 5280, "ram": 30, "dsp": 8, "spram": 4},
+    fmax={"clk": 40.0},
+    corrected_mhz=40.0,
+    synthesis_seconds=1.0,
+    routing_seconds=2.0,
+)
+
+
+def test_limits_that_hold():
+    assert synth.violations(REPORT) == []
+    assert REPORT.over == []
+
+
+def test_broken_limits_are_named():
+    slow = dataclasses.replace(REPORT, used={**REPORT.used, "ram": 31}, corrected_mhz=9.5)
+    limits = synth.limits("up5k")
+    assert synth.violations(slow) == [
+        f"up5k: 31 ram is above {limits['ram']}",
+        f"up5k: 9.5 MHz is below {limits['corrected_mhz']}",
+    ]
+    assert slow.over == ["ram"]
+
+
+@pytest.mark.parametrize("name", list(synth.DEVICES))
+def test_limits_are_within_the_device(name):
+    assert set(synth.limits(name)) <= {*synth.DEVICES[name].cells, "corrected_mhz"}
+    assert named(name).name == name
+
+
+def test_table_has_a_row_for_each_report():
+    lines = synth.table([REPORT, dataclasses.replace(REPORT, used={"logic": 7, "ram": 0, "dsp": 0})]).splitlines()
+    assert "100 of 5280" in lines[1] and "40.0 MHz" in lines[1]
+    assert "7 of 5280" in lines[2] and " - " in lines[2]
+
+
+def test_failed_scripts_show_what_yosys_said(tmp_path):
+    with pytest.raises(SynthesisError, match=r"(?s)Yosys failed:.*nothing\.v"):
+        yosys.run("read_verilog nothing.v\n", tmp_path)
+
+
+def test_misuse_of_the_command_line(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        synth.main([])
+    assert "give --config or --all" in capsys.readouterr().err
+
+
+@pytest.mark.build
+@pytest.mark.parametrize("device", list(synth.DEVICES))
+def test_nothing_of_a_wrapped_component_is_optimized_away(device):
+    report = synth.measure(Fifo(12, 256), "fifo", device)
+    assert report.used["ram"] == 1
+    assert report.used["logic"] > 30
+    assert set(report.fmax) == {"clk"}
+
+
+@pytest.mark.build
+@pytest.mark.parametrize("name", list(synth.DEVICES))
+def test_cores_keep_their_limits(name, tmp_path, capsys):
+    output = tmp_path / "report.json"
+    assert synth.main(["--config", name, "--output", str(output)]) == 0, capsys.readouterr().out
+    (report,) = json.loads(output.read_text())
+    assert set(report["fmax"]) == {"clk"}
+
+
+@pytest.mark.build
+def test_the_gates_compute_what_the_source_does():
+    config = named("up5k")
+    text = netlist(config)
+    assert text.count("SB_MAC16 #(") >= 7 and text.count("SB_SPRAM256KA ") >= 4
+    for seed in (1, 2):
+        network = random_network(seed, config, operations=60_000)
+        simulate.check(compile(network, config).image, random_inputs(seed, network, 2), text=text, seed=seed)
