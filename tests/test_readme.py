@@ -78,3 +78,11 @@ def test_the_python_of_the_readme(tmp_path, monkeypatch) -> None:
     assert torch.equal(values["scores"], values["quantized"](images[:2]))
     assert torch.equal(values["scores"], values["same"])
     assert (tmp_path / "digits.galton").exists()
+
+
+def test_the_readme_s_transcript_ended_well() -> None:
+    text = (ROOT / "README.md").read_text()
+    transcript = text[text.index("<!-- transcript -->") :].split("```")[1]
+    assert re.search(r"^0 mismatches in [1-9]\d\d inferences", transcript, re.MULTILINE)
+    assert re.search(r"^0 mispredictions in [1-9]\d\d inferences", transcript, re.MULTILINE)
+    assert "Report: build/demo/report.html" in transcript
