@@ -1,0 +1,90 @@
+"""The default: regress to the quantized inputs, error feedback, coordinate descent, under one price of a non-zero weight.
+
+Minimises, for each neuron, (q s - w*)^T H (q s - w*) + c |q|_0 over integers q and the step s; W* = (H + rho I)^-1 (C + rho I) W
+is the least-squares answer to the float network's outputs. The price c = lambda V share^gamma / n charges a weight by the work
+that it makes: V is the layer's summed output variance, share its multiplies over the mean layer's, n its number of weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galton.errors import GaltonError
+from galton.quantizers import Options
+from galton.quantizers.gptq import compiled, feedback
+from galton.quantizers.moments import damped, of, regress
+
+Reals = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PRICE, GAMMA, DAMPING, PASSES = 0.03, 0.7, 0.02, 10
+
+
+def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
+    """The method "galton", steps from max(mean |w| / k, max |w| / (limit + 1/2)) on, fitted to the integers.
+
+    extra: "price" (.03) is lambda, the one knob between work and accuracy; "gamma" (.7), "damping" (.02), "passes" (10).
+    """
+    price, gamma, damping, passes = (
+        float(options.extra.get(name, value))
+        for name, value in (("price", PRICE), ("gamma", GAMMA), ("damping", DAMPING), ("passes", PASSES))
+    )
+    if not (price >= 0 and damping > 0 and passes >= 0):
+        raise GaltonError("extra: price and passes must be 0 or more and damping positive")
+    neurons, found = of(weights, options)
+    variance = float(np.einsum("goi,gij,goj->", neurons, found.real, neurons, optimize=True))
+    cost = price * variance * options.work**gamma / max(weights.size, 1)
+    wanted = regress(neurons, found, damping)
+    size = np.abs(wanted)
+    steps = np.maximum(size.mean(axis=2) / options.k, size.max(axis=2, initial=0.0) / (options.limit + 0.5))
+    integers = np.zeros(neurons.shape, np.int64)
+    for group, h in enumerate(damped(found.h, damping)):
+        integers[group] = feedback(wanted[group], h, steps[group], options.limit, cost)
+        steps[group] = descend(wanted[group], h, integers[group], steps[group], options.limit, cost, int(passes))
+    return integers.reshape(weights.shape), steps.reshape(-1)
+
+
+def descend(wanted: Reals, h: Reals, integers: Ints, step: Reals, limit: int, price: float, passes: int) -> Reals:
+    """Coordinate descent on `integers` (neurons, n) in place, up to `passes` times; the steps, refitted before each.
+
+    No move makes (q s - w)^T H (q s - w) + price |q|_0 larger.
+    """
+    fitted = np.ascontiguousarray(step, np.float64).copy()
+    square = np.ascontiguousarray(h, np.float64)
+    _descend(np.ascontiguousarray(wanted @ h), square, integers, fitted, float(limit), float(price), passes)
+    return fitted
+
+
+@compiled
+def _descend(target: Reals, h: Reals, integers: Ints, step: Reals, limit: float, price: float, passes: int) -> None:
+    """target: H w of each neuron."""
+    neurons, size = target.shape
+    for neuron in range(neurons):
+        q, wanted = integers[neuron], target[neuron]
+        reached = np.zeros(size)
+        for j in range(size):
+            if q[j]:
+                reached += q[j] * h[j]
+        for _ in range(passes):
+            power = match = 0.0
+            for j in range(size):
+                power += q[j] * reached[j]
+                match += q[j] * wanted[j]
+            if power > 0 and match > 0:
+                step[neuron] = match / power
+            s = step[neuron]
+            if s <= 0:
+                break
+            moved = False
+            for j in range(size):
+                z = q[j] + (wanted[j] / s - reached[j]) / h[j, j]
+                best = min(max(np.round(z), -limit), limit)
+                if h[j, j] * s * s * (z * z - (z - best) ** 2) <= price:
+                    best = 0.0
+                if best != q[j]:
+                    reached += (best - q[j]) * h[j]
+                    q[j] = int(best)
+                    moved = True
+            if not moved:
+                break
