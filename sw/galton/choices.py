@@ -32,7 +32,7 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def for_layer(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The options of one layer: the general ones, replaced by those of every pattern in `layers` that its name matches, in turn."""
+    """The options of one layer: the general ones, replaced in turn by those of each pattern in `layers` that its name fits."""
     result = dict(options)
     for pattern, own in options["layers"].items():
         if matches(name, [pattern]):

@@ -110,17 +110,17 @@ def quantize(
 ) -> QuantizedModule | graphs.EmulatedModule:
     """An integer network that does what `module` does, fitted layer after layer in order of execution; `module` stays as it is.
 
-    Where the accelerator cannot run the network, weights and activations are quantized all the same, in a torch module of any graph
-    that computes with their real values (galton.graphs): its `network` is None, and `compile` refuses it.
+    Where the accelerator cannot run the network, weights and activations are quantized all the same, in a torch module of any
+    graph that computes with their real values (galton.graphs): its `network` is None, and `compile` refuses it.
 
     Parameters
     ----------
-    module: a trained network, however it is written, run in eval mode. The accelerator takes the layers in `operators.SUPPORTED`,
-        in sequence.
+    module: a trained network, however it is written, run in eval mode. The accelerator takes the layers in
+        `operators.SUPPORTED`, in sequence.
     calibration: inputs as the network takes them: a tensor or array (n, channels, rows, columns) or (n, features), or an iterable
         of such batches, or of (inputs, labels) as a DataLoader gives. A few hundred training inputs are enough.
-    method: how weights become integers, one of galton.quantizers.METHODS. "mcq" is Monte Carlo quantization as published, "galton"
-        the best found. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
+    method: how weights become integers, one of galton.quantizers.METHODS. "mcq" is Monte Carlo quantization as published,
+        "galton" the best found. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
     k_weights, k_activations: samples for each weight and activation, K > 0: the step is mean |value| / K.
     xi, order, norm: as in galton.quantizers.mcq.hits; xi is also the offset of activations.
     activations: "monte_carlo" carries the remainder in walk order, "rounding" does not, "bypass" takes raw integers as they are.

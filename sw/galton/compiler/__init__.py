@@ -46,7 +46,8 @@ def compile(
     reorder: also permute channels in front of Monte Carlo layers. Outputs then follow the compiled network's walk order and no
         longer equal those of the network that was given.
 
-    Raises FitError, AccumulatorOverflow, UnsupportedLayer for a module that no accelerator runs, and ValueError for an unknown target.
+    Raises FitError, AccumulatorOverflow, UnsupportedLayer for a module that the accelerator cannot run, and ValueError for an
+    unknown target.
     """
     network = quantized if isinstance(quantized, Network) else getattr(quantized, "network", None)
     reason = getattr(quantized, "reason", None)

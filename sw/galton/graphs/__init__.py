@@ -1,4 +1,4 @@
-"""Quantization of any graph by module hooks, for networks that the accelerator cannot run: same methods, same kinds of activations.
+"""Quantization of any graph by module hooks, for networks that the accelerator cannot run: same methods, same activations.
 
 Layers are met in the order in which the network calls them, each against the inputs that the quantized network really produces.
 What it emulates: integer weights times a scale for each output channel, raw 8-bit activations and their counts in front of every

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from galton import calibration as data
 from galton import choices
 from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
-from galton.graphs.fit import Fitting, Plan
+from galton.graphs.fit import Call, Fitting, Plan
 from galton.graphs.folding import prepare
 from galton.graphs.module import EmulatedModule
 from galton.graphs.sites import DRIVEN, STORED, kernels
 
-Taken = dict[str, list[tuple[Any, ...]]]
-"""By layer name, the positional arguments of each call."""
+Taken = dict[str, list[Call]]
+"""By layer name."""
 
 ELSEWHERE = (nn.Conv1d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Conv3d, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
 
@@ -88,7 +88,8 @@ def run(module: nn.Module, inputs: Tensor) -> Taken:
     for name, part in _layers(module, (*DRIVEN, *STORED)):
 
         def keep(_: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], name: str = name) -> None:
-            taken.setdefault(name, []).append(tuple(_clone(value) for value in (*arguments, *keywords.values())))
+            named = {key: _clone(value) for key, value in keywords.items()}
+            taken.setdefault(name, []).append(Call(tuple(_clone(value) for value in arguments), named))
 
         handles.append(part.register_forward_pre_hook(keep, with_kwargs=True))
     try:
@@ -100,11 +101,11 @@ def run(module: nn.Module, inputs: Tensor) -> Taken:
     return taken
 
 
-def multiplies(layer: nn.Module, calls: list[tuple[Any, ...]]) -> int:
+def multiplies(layer: nn.Module, calls: list[Call]) -> int:
     """Dense multiply-accumulates of a driven layer over all calls: output places times the weights of one."""
     total = 0
-    for arguments in calls:
-        shape = _meta_shape(layer, arguments[0])
+    for call in calls:
+        shape = _meta_shape(layer, call.first)
         channels = len(kernels(layer))
         total += shape.numel() // channels * int(kernels(layer).size)
     return total

@@ -23,6 +23,20 @@ from galton.quantizers import Options
 
 
 @dataclass(frozen=True)
+class Call:
+    """What a layer was called with."""
+
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+    @property
+    def first(self) -> Tensor:
+        """The activations."""
+        value: Tensor = self.arguments[0] if self.arguments else next(iter(self.keywords.values()))
+        return value
+
+
+@dataclass(frozen=True)
 class Plan:
     """How a layer is quantized: `options` are its own; share: its multiplies over the mean layer's; multiplies: of one input."""
 
@@ -45,7 +59,7 @@ class Result:
 class Fitting:
     """What waits in front of a layer of the copy: `real` is the float layer, `calls` what it took, by call."""
 
-    def __init__(self, plan: Plan, real: Any, calls: list[tuple[Any, ...]], layer: Any) -> None:
+    def __init__(self, plan: Plan, real: Any, calls: list[Call], layer: Any) -> None:
         self.plan, self.real, self.calls = plan, real, calls
         self.result: Result | None = None
         self.handle = layer.register_forward_pre_hook(self, with_kwargs=True)
@@ -53,10 +67,10 @@ class Fitting:
     def __call__(self, layer: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         self.handle.remove()
         if isinstance(layer, sites.DRIVEN):
-            grid = self.drive(layer, arguments[0] if arguments else keywords["input"])
+            grid = self.drive(layer, Call(arguments, keywords).first)
             self.handle = layer.register_forward_pre_hook(partial(_emulate, grid), with_kwargs=True)
             return _emulate(grid, layer, arguments, keywords)
-        self.store(layer, (*arguments, *keywords.values()))
+        self.store(layer, Call(arguments, keywords))
         return None
 
     def finished(self) -> Result:
@@ -70,9 +84,9 @@ class Fitting:
     def drive(self, layer: Any, values: Tensor) -> Grid:
         """Quantize a convolution or linear layer that gets `values`; its grid."""
         plan, options = self.plan, self.plan.options
-        real = self.calls[0][0]
+        real = self.calls[0].first
         axis = -1 if isinstance(layer, nn.Linear) else 1
-        range_of = torch.stack([torch.stack(call[0].aminmax()) for call in self.calls])
+        range_of = torch.stack([torch.stack(call.first.aminmax()) for call in self.calls])
         grid = Grid.choose(range_of, values, axis, plan.fine, options)
         inputs = grid(values)
         weights = sites.kernels(self.real)
@@ -93,23 +107,23 @@ class Fitting:
         self.calls = []
         return grid
 
-    def store(self, layer: Any, arguments: tuple[Any, ...]) -> None:
+    def store(self, layer: Any, call: Call) -> None:
         """Quantize the matrices of a layer that computes with them itself."""
         parts, steps = [], []
-        outputs = self.real(*self.calls[0])
+        outputs = self.real(*self.calls[0].arguments, **self.calls[0].keywords)
         first = outputs[0] if isinstance(outputs, tuple) else outputs
         for name in sites.matrices(layer):
             owner, _, short = name.rpartition(".")
             part = layer.get_submodule(owner)
             matrix = getattr(part, short).detach().double().numpy()
-            found = sites.matrix_rows(layer, name, arguments, self.calls[0], first)
+            found = sites.matrix_rows(layer, name, call.first, self.calls[0].first, first)
             integers, step = quantized(self.plan, matrix[:, :, None, None], None if found is None else partial(_same, found))
             setattr(part, short, _constant(torch.from_numpy(integers[:, :, 0, 0] * step[:, None]).float()))
             parts.append(integers.reshape(-1))
             steps.append(torch.from_numpy(step).float())
         if isinstance(layer, nn.RNNBase):
             layer.flatten_parameters()
-        reached = layer(*arguments)
+        reached = layer(*call.arguments, **call.keywords)
         difference = (reached[0] if isinstance(reached, tuple) else reached) - first
         error = float(difference.norm() / max(float(first.norm()), 1e-30))
         joined = np.concatenate(parts)

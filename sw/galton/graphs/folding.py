@@ -1,4 +1,4 @@
-"""Batch-norm into the layer right before it, found by running the network: the tensor that one returns is the one the other takes."""
+"""Batch-norm into the layer right before it, found by running the network: what one returns is what the other takes."""
 
 from __future__ import annotations
 

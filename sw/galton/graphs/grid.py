@@ -32,7 +32,7 @@ class Grid:
 
     @classmethod
     def choose(cls, extremes: Tensor, quantized: Tensor, axis: int, fine: bool, options: Mapping[str, Any]) -> Grid:
-        """The grid for the float network's inputs between the least and the largest of `extremes`, and the quantized network's mean.
+        """The grid for inputs of the float network within `extremes`, and the mean of the quantized network's.
 
         fine: the raw bytes themselves.
         """

@@ -17,8 +17,9 @@ from galton.network import Ints
 class EmulatedModule(nn.Module):
     """A network with the real values of integer weights, and of counts in front of its convolutions and linear layers.
 
-    module: what computes. integers: weights of each layer by name, (outputs, inputs of a group, rows, columns) or a matrix; steps:
-    the real value of one for each output. reason: why it is not for the accelerator. network: None. Nothing here can be trained.
+    module: what computes. integers: weights of each layer by name, (outputs, inputs of a group, rows, columns), or all matrices in a
+    row. steps: the real value of one for each output. network: None. reason: why it is not for the accelerator.
+    Nothing here can be trained.
     """
 
     network = None

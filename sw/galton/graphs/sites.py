@@ -1,4 +1,4 @@
-"""Layers with weights, seen as convolutions: weights (outputs, inputs of a group, rows, columns), the rows they multiply with, channels.
+"""Layers with weights as convolutions: weights (outputs, inputs of a group, rows, columns), and the rows they multiply with.
 
 A transposed convolution is a convolution of the input with zeros between, its kernels turned about.
 """
@@ -91,18 +91,18 @@ def matrices(layer: Any) -> list[str]:
     return [name for name, values in layer.named_parameters() if values.ndim == 2]
 
 
-def matrix_rows(layer: Any, name: str, quantized: tuple[Any, ...], real: tuple[Any, ...], outputs: Tensor) -> Rows | None:
+def matrix_rows(layer: Any, name: str, quantized: Tensor, real: Tensor, outputs: Tensor) -> Rows | None:
     """What a matrix of a stored layer is multiplied with, where that can be seen from outside the layer.
 
-    quantized, real: the layer's arguments. outputs: the float layer's. The state of a recurrent layer is its output a step before.
+    quantized, real: its first argument. outputs: the float layer's; a recurrent layer's state is its output a step before.
     """
     if isinstance(layer, nn.LSTM | nn.GRU):
         if name == "weight_ih_l0":
-            return sample_vectors(quantized[0], real[0])
+            return sample_vectors(quantized, real)
         if name == "weight_hh_l0" and layer.num_layers == 1 and not layer.bidirectional and not getattr(layer, "proj_size", 0):
             return sample_vectors(outputs, outputs)
     if isinstance(layer, nn.MultiheadAttention) and name == "in_proj_weight":
-        return sample_vectors(quantized[0], real[0])
+        return sample_vectors(quantized, real)
     return None
 
 

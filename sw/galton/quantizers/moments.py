@@ -44,13 +44,14 @@ def moments(rows: Rows, *, centred: bool = True) -> Moments:
     quantized, real = (_about_mean(values) if centred else values for values in (rows.quantized, rows.real))
     turned, count = quantized.transpose(0, 2, 1), max(rows.quantized.shape[1], 1)
     products = (turned @ quantized, turned @ real, real.transpose(0, 2, 1) @ real)
-    h, c, own = (product.astype(np.float64) / count for product in products)
-    return Moments(h, c, own)
+    scaled: list[Reals] = [product.astype(np.float64) / count for product in products]
+    return Moments(*scaled)
 
 
 def _about_mean(values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Values less their mean over the rows, in their own type."""
-    return values - values.mean(axis=1, keepdims=True, dtype=np.float64).astype(values.dtype)
+    centred: NDArray[np.floating[Any]] = values - values.mean(axis=1, keepdims=True, dtype=np.float64).astype(values.dtype)
+    return centred
 
 
 def of(weights: NDArray[np.float64], options: Options, *, centred: bool = True) -> tuple[Reals, Moments]:
@@ -75,7 +76,7 @@ def damped(matrix: Reals, share: float) -> Reals:
     """matrix (groups, n, n) with `share` of its mean diagonal added to the diagonal; the identity where that is zero."""
     size = matrix.shape[1]
     mean = np.trace(matrix, axis1=1, axis2=2)[:, None, None] / size
-    level = np.where(mean > 0, share * mean, 1.0)
+    level: Reals = np.where(mean > 0, share * mean, 1.0)
     result: Reals = matrix + level * np.eye(size)
     return result
 
