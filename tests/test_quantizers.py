@@ -256,8 +256,7 @@ def test_descent_never_climbs_and_ends_where_no_single_move_helps():
     price = 0.02 * float(np.einsum("oi,ij,oj->", wanted, h, wanted)) / wanted.size
 
     def cost(integers, steps):
-        error = integers * steps[:, None] - wanted
-        return np.einsum("oi,ij,oj->o", error, h, error) + price * (integers != 0).sum(axis=1)
+        return galton.cost_of(wanted, h, integers, steps, price)
 
     integers = gptq.feedback(wanted, h, step, 7, price)
     last = cost(integers, step)
@@ -265,6 +264,8 @@ def test_descent_never_climbs_and_ends_where_no_single_move_helps():
         step = galton.descend(wanted, h, integers, step, 7, price, 1)
         assert np.all(cost(integers, step) <= last + 1e-9)
         last = cost(integers, step)
+    chosen = galton.best_of_starts(wanted, h, np.abs(wanted).mean(axis=1) / 2, 7, price, 12)
+    assert np.all(cost(*chosen) <= last + 1e-9)
     for place in range(36):
         for value in range(-7, 8):
             moved = integers.copy()

@@ -17,8 +17,8 @@ from galton.network import Ints
 class EmulatedModule(nn.Module):
     """A network with the real values of integer weights, and of counts in front of its convolutions and linear layers.
 
-    module: what computes. integers: weights of each layer by name, (outputs, inputs of a group, rows, columns), or all matrices in a
-    row. steps: the real value of one for each output. network: None. reason: why it is not for the accelerator.
+    module: what computes. integers: weights of each layer by name, (outputs, inputs of a group, rows, columns), or all matrices
+    in a row. steps: the real value of one for each output. network: None. reason: why it is not for the accelerator.
     Nothing here can be trained.
     """
 

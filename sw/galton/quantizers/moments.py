@@ -44,7 +44,7 @@ def moments(rows: Rows, *, centred: bool = True) -> Moments:
     quantized, real = (_about_mean(values) if centred else values for values in (rows.quantized, rows.real))
     turned, count = quantized.transpose(0, 2, 1), max(rows.quantized.shape[1], 1)
     products = (turned @ quantized, turned @ real, real.transpose(0, 2, 1) @ real)
-    scaled: list[Reals] = [product.astype(np.float64) / count for product in products]
+    scaled = [np.divide(product, count, dtype=np.float64) for product in products]
     return Moments(*scaled)
 
 
@@ -84,5 +84,5 @@ def damped(matrix: Reals, share: float) -> Reals:
 def regress(neurons: Reals, found: Moments, share: float) -> Reals:
     """W* of float weights (groups, neurons, n): on the quantized inputs it comes closest to the float network's outputs."""
     level = damped(found.h, share) - found.h
-    answer: Reals = np.linalg.solve(found.h + level, (found.c + level) @ neurons.transpose(0, 2, 1)).transpose(0, 2, 1)
-    return answer
+    answer = np.linalg.solve(found.h + level, (found.c + level) @ neurons.transpose(0, 2, 1))
+    return np.asarray(answer.transpose(0, 2, 1), np.float64)
