@@ -14,15 +14,15 @@ from galton.errors import CalibrationError
 KINDS = "a tensor or array (n, channels, rows, columns) or (n, features), or an iterable of such batches or of (inputs, labels)"
 
 
-def gather(calibration: Any, limit: int) -> Tensor:
-    """The first `limit` inputs as one float32 tensor (n, channels, rows, columns) or (n, features).
+def gather(calibration: Any, limit: int, *, maps: bool = True) -> Tensor:
+    """The first `limit` inputs as one tensor, checked as `check` does.
 
     Raises CalibrationError, with the number of the batch, for data that is empty, of another shape than expected, or not finite.
     """
     parts: list[Tensor] = []
     count = 0
     for index, batch in enumerate(batches(calibration)):
-        part = check(batch, f"Calibration batch {index}", tuple(parts[0].shape[1:]) if parts else None)
+        part = check(batch, f"Calibration batch {index}", tuple(parts[0].shape[1:]) if parts else None, maps=maps)
         parts.append(part[: limit - count])
         count += len(parts[-1])
         if count >= limit:
@@ -51,8 +51,10 @@ def batches(data: Any) -> Iterator[Any]:
         yield item[0] if isinstance(item, tuple | list) and len(item) else item
 
 
-def check(batch: Any, what: str, shape: tuple[int, ...] | None = None) -> Tensor:
-    """One batch as float32 on the host; `shape` is that of one input, where it is known.
+def check(batch: Any, what: str, shape: tuple[int, ...] | None = None, *, maps: bool = True) -> Tensor:
+    """One batch on the host, `shape` being that of one input, where it is known.
+
+    maps: float32 (n, channels, rows, columns) or (n, features); else of any shape (n, ...), and integers stay integers.
 
     Raises CalibrationError that begins with `what`.
     """
@@ -61,11 +63,14 @@ def check(batch: Any, what: str, shape: tuple[int, ...] | None = None) -> Tensor
     tensor = torch.as_tensor(batch).detach().cpu()
     if tensor.is_complex():
         raise CalibrationError(f"{what} is complex, expected real numbers")
-    tensor = tensor.float()
+    integers = not maps and not tensor.is_floating_point()
+    tensor = tensor.long() if integers else tensor.float()
     if shape is not None and tuple(tensor.shape[1:]) != shape:
         raise CalibrationError(f"{what} has shape {tuple(tensor.shape)}, expected (n, {', '.join(map(str, shape))})")
-    if tensor.ndim not in (2, 4):
+    if maps and tensor.ndim not in (2, 4):
         raise CalibrationError(f"{what} has shape {tuple(tensor.shape)}, expected (n, channels, rows, columns) or (n, features)")
+    if not maps and tensor.ndim < 1:
+        raise CalibrationError(f"{what} is a single number, expected a batch (n, ...)")
     bad = torch.nonzero(~torch.isfinite(tensor))
     if len(bad):
         place = bad[0].tolist()

@@ -33,3 +33,7 @@ class MissingTool(GaltonError):
 
 class HardwareMismatch(GaltonError):
     """Simulated hardware and golden model disagree, or the hardware does not answer."""
+
+
+class CalibrationWarning(UserWarning):
+    """Calibration data that answers, but hardly: too few samples, or a range that inputs leave."""

@@ -8,6 +8,7 @@ layer on the same quantized inputs instead, they would keep the errors of all la
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, prod
 from typing import Any
 
@@ -25,7 +26,9 @@ from galton.format import SHIFTS, STEP_BITS
 from galton.lowering import Stage
 from galton.metrics import LayerMeasures, measure
 from galton.network import Activation, Ints, Layer
+from galton.patches import sample_rows
 from galton.quantizers import Options, Quantizer
+from galton.quantizers.moments import Rows
 from galton.rescale import dynamic_rescaling, rescaling
 
 Reals = NDArray[np.float64]
@@ -86,6 +89,7 @@ def input_flow(inputs: Tensor, input_range: tuple[float, float] | None) -> Flow:
 
 def fit(stage: Stage, flow: Flow, settings: Settings) -> tuple[Layer, Flow, LayerMeasures]:
     """The integer layer of `stage`, what comes out of it, and its measures."""
+    _finite(stage)
     weights, step, clipped = integer_weights(stage, flow, settings)
     draft = Layer(
         name=stage.name,
@@ -120,11 +124,28 @@ def integer_weights(stage: Stage, flow: Flow, settings: Settings) -> tuple[Ints,
         weights = stage.weight.sign().long().numpy()
         step = stage.weight.abs().amax(dim=(1, 2, 3)).numpy()
     else:
-        inputs = {"float": lambda: flow.real, "quantized": lambda: torch.from_numpy(flow.raw * flow.scale).permute(0, 3, 1, 2)}
-        weights, step = settings.quantizer(stage.weight.numpy(), replace(settings.options, inputs=inputs))
+        rows = partial(calibration_rows, stage, flow, settings)
+        weights, step = settings.quantizer(
+            stage.weight.numpy(), replace(settings.options, limit=settings.weight_limit, rows=rows)
+        )
     limit = settings.weight_limit
     clipped = int((np.abs(weights) > limit).sum())
     return np.ascontiguousarray(np.clip(weights, -limit, limit).transpose(0, 2, 3, 1)), step, clipped
+
+
+def calibration_rows(stage: Stage, flow: Flow, settings: Settings) -> Rows:
+    """What the stage's weights are multiplied with: the float network's inputs, and the counts that the machine will make.
+
+    The step is the one asked for; weights that come out so large that an accumulator needs a coarser one are rare.
+    """
+    activation = choose_activation(stage, flow, settings, np.zeros((1, 1, 1, 1), np.int64))
+    flat = flow.raw.reshape(len(flow.raw), -1)
+    counts = streaming.counts(flat, activation)[0].reshape(flow.raw.shape)
+    units = count_units(activation, flow)[:, None, None, None]
+    quantized = torch.from_numpy(counts * units).float().permute(0, 3, 1, 2)
+    chosen = [stage.shaped(values) for values in (quantized, flow.real)]
+    kernel = (stage.weight.shape[2], stage.weight.shape[3])
+    return sample_rows(chosen[0], chosen[1], kernel, stride=stage.stride, padding=stage.padding)
 
 
 def choose_activation(stage: Stage, flow: Flow, settings: Settings, weights: Ints) -> Activation:
@@ -147,6 +168,17 @@ def choose_activation(stage: Stage, flow: Flow, settings: Settings, weights: Int
         return Activation(settings.activations, samples=samples, residue=residue, dead_zone=dead_zone)
     step = min(max(round(ONE * k / mean), 1), LARGEST_STEP) if mean else LARGEST_STEP
     return finest(settings.activations, residue, step, dead_zone, weights, flow, settings)
+
+
+def _finite(stage: Stage) -> None:
+    """Raise GaltonError for weights or biases that are not finite."""
+    for what, values in (("weight", stage.weight), ("bias", stage.bias)):
+        bad = torch.nonzero(~torch.isfinite(values))
+        if len(bad):
+            place = bad[0].tolist()
+            raise GaltonError(
+                f"{stage.name}: the {what} at {place} is {values[tuple(place)].item()}; repair or retrain that layer first"
+            )
 
 
 def fits(weights: Ints, activation: Activation, flow: Flow, settings: Settings) -> bool:

@@ -52,12 +52,22 @@ class Stage:
         columns = (width + left + right - self.weight.shape[3]) // self.stride[1] + 1
         return rows // self.pool[0], columns // self.pool[1], len(self.weight)
 
+    @property
+    def multiplies(self) -> int:
+        """Dense multiply-accumulates of one input."""
+        rows, columns, _ = self.output_shape
+        return rows * columns * prod(self.pool) * self.weight.numel()
+
+    def shaped(self, values: Tensor) -> Tensor:
+        """Maps (n, channels, rows, columns), as vectors in (row, column, channel) order where the stage takes those."""
+        if values.shape[2:] != self.input_shape[:2]:
+            return values.permute(0, 2, 3, 1).reshape(len(values), -1, 1, 1)
+        return values
+
     def sums(self, values: Tensor) -> Tensor:
         """conv(x) + bias of maps (n, channels, rows, columns), reshaped to the input shape where the stage takes a vector."""
-        if values.shape[2:] != self.input_shape[:2]:
-            values = values.permute(0, 2, 3, 1).reshape(len(values), -1, 1, 1)
         top, bottom, left, right = self.padding
-        padded = F.pad(values, (left, right, top, bottom))
+        padded = F.pad(self.shaped(values), (left, right, top, bottom))
         return F.conv2d(padded, self.weight.to(values.dtype), self.bias.to(values.dtype), self.stride)
 
     def finish(self, sums: Tensor) -> Tensor:

@@ -9,20 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from galton import calibration as data
-from galton import fitting, importer, lowering, quantizers, reference
-from galton.errors import CalibrationError, GaltonError
+from galton import choices, fitting, graphs, importer, lowering, quantizers, reference
+from galton.choices import LARGEST_WEIGHT
+from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
 from galton.importer import Head, Imported
 from galton.metrics import LayerMeasures, Report
 from galton.network import Network
 from galton.quantizers import Options
-from galton.quantizers.mcq import NORMS
-from galton.quantizers.walk import ORDERS
 
 BATCH = 256
 """Inputs that run at a time."""
-LARGEST_WEIGHT = 119
-"""What two planes of 4 bits hold."""
-ACTIVATIONS = ("monte_carlo", "rounding", "bypass")
+ENGINES = ("auto", "accelerator", "graph")
 
 
 class QuantizedModule(nn.Module):
@@ -89,34 +86,41 @@ def quantize(
     calibration: Any,
     *,
     method: str = "mcq",
-    k_weights: float = 1.5,
-    k_activations: float = 2.0,
+    k_weights: float | None = None,
+    k_activations: float | None = None,
     xi: float = 0.5,
     order: str = "channel_sign",
     norm: str = "channel",
-    activations: str = "monte_carlo",
+    activations: str | None = None,
     dynamic: bool = False,
-    dead_zone: float = 0.0,
+    dead_zone: float | None = None,
     correct: bool = True,
     skip_first_activation: bool = True,
     skip_last_activation: bool = True,
     input_range: tuple[float, float] | None = None,
-    layers: Mapping[str, Mapping[str, float]] | None = None,
+    layers: Mapping[str, Mapping[str, Any]] | None = None,
+    skip: str | Iterable[str] = (),
     weight_limit: int = 7,
-    wide_last: bool = True,
+    wide_last: bool | None = None,
     accumulator_bits: int = 20,
     samples: int = 512,
     name: str | None = None,
     extra: Mapping[str, Any] | None = None,
-) -> QuantizedModule:
+    engine: str = "auto",
+) -> QuantizedModule | graphs.EmulatedModule:
     """An integer network that does what `module` does, fitted layer after layer in order of execution; `module` stays as it is.
+
+    Where the accelerator cannot run the network, weights and activations are quantized all the same, in a torch module of any
+    graph that computes with their real values (galton.graphs): its `network` is None, and `compile` refuses it.
 
     Parameters
     ----------
-    module: a trained network of the layers in `operators.SUPPORTED`, in sequence, however it is written; run in eval mode.
+    module: a trained network, however it is written, run in eval mode. The accelerator takes the layers in
+        `operators.SUPPORTED`, in sequence.
     calibration: inputs as the network takes them: a tensor or array (n, channels, rows, columns) or (n, features), or an iterable
         of such batches, or of (inputs, labels) as a DataLoader gives. A few hundred training inputs are enough.
-    method: how weights become integers, one of galton.quantizers.METHODS. "mcq" is Monte Carlo quantization as published.
+    method: how weights become integers, one of galton.quantizers.METHODS. "mcq" is Monte Carlo quantization as published,
+        "galton" the best found. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
     k_weights, k_activations: samples for each weight and activation, K > 0: the step is mean |value| / K.
     xi, order, norm: as in galton.quantizers.mcq.hits; xi is also the offset of activations.
     activations: "monte_carlo" carries the remainder in walk order, "rounding" does not, "bypass" takes raw integers as they are.
@@ -126,55 +130,92 @@ def quantize(
     skip_first_activation, skip_last_activation: raw integers into the first and the last layer with weights, or the finest step
         that its accumulators can hold. They cost little work and carry most of the loss.
     input_range: smallest and largest input; by default those of the calibration data.
-    layers: by layer name, "k_weights" and "k_activations" that replace the general ones.
+    layers: by layer name or shell-like pattern, settings that replace the general ones: those of choices.BY_LAYER.
+    skip: names or patterns of layers that stay in float, which the accelerator cannot do.
     weight_limit: weights beyond are cut to it, and counted in the report. 7 is what a plane of 4 bits holds; a layer with larger
         ones takes two planes, up to 119, thus twice the memory and time. The paper does not cut: 119 comes closest.
     wide_last: the last layer with weights may take two planes whatever weight_limit says: it is small, and cutting it is dear.
     accumulator_bits: static steps are made coarser where a sum could pass this width.
     samples: inputs to calibrate with, at most. name: the network's; by default the module's class. extra: for other methods.
+    engine: "accelerator" refuses what the accelerator cannot run, "graph" takes any graph, "auto" the first that can.
 
     Raises UnsupportedLayer, CalibrationError, AccumulatorOverflow, GaltonError for options out of range.
     """
-    options: dict[str, Any] = {
-        "method": method,
-        "k_weights": k_weights,
-        "k_activations": k_activations,
-        "xi": xi,
-        "order": order,
-        "norm": norm,
-        "activations": activations,
-        "dynamic": dynamic,
-        "dead_zone": dead_zone,
-        "correct": correct,
-        "skip_first_activation": skip_first_activation,
-        "skip_last_activation": skip_last_activation,
-        "layers": {key: dict(value) for key, value in (layers or {}).items()},
-        "weight_limit": weight_limit,
-        "wide_last": wide_last,
-    }
-    _check(options, samples, accumulator_bits)
-    quantizer = quantizers.named(method)
-    inputs = data.gather(calibration, samples)
+    patterns = [skip] if isinstance(skip, str) else list(skip)
+    options = choices.complete(
+        {
+            "method": method,
+            "k_weights": k_weights,
+            "k_activations": k_activations,
+            "xi": xi,
+            "order": order,
+            "norm": norm,
+            "activations": activations,
+            "dynamic": dynamic,
+            "dead_zone": dead_zone,
+            "correct": correct,
+            "skip_first_activation": skip_first_activation,
+            "skip_last_activation": skip_last_activation,
+            "layers": {key: dict(value) for key, value in (layers or {}).items()},
+            "skip": patterns,
+            "weight_limit": weight_limit,
+            "wide_last": wide_last,
+            "accumulator_bits": accumulator_bits,
+            "samples": samples,
+            "extra": dict(extra or {}),
+        }
+    )
+    if engine not in ENGINES:
+        raise GaltonError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    if engine == "accelerator" and patterns:
+        raise UnsupportedLayer("The accelerator has no float layers to skip to; use engine='graph', or no skip")
+    if engine == "graph" or patterns:
+        return graphs.quantize(module, calibration, options, "The graph engine was asked for, by engine='graph' or skip=")
+    if engine == "auto" and (kinds := graphs.unknown_to_the_accelerator(module)):
+        return graphs.quantize(module, calibration, options, f"The accelerator cannot run these layers:\n{kinds}")
+    try:
+        return _for_accelerator(module, data.gather(calibration, samples), options, input_range, name)
+    except UnsupportedLayer as error:
+        if engine == "accelerator":
+            raise
+        return graphs.quantize(module, calibration, options, str(error))
+
+
+def _for_accelerator(
+    module: nn.Module, inputs: Tensor, options: dict[str, Any], input_range: tuple[float, float] | None, name: str | None
+) -> QuantizedModule:
+    """The integer network, layer after layer."""
     imported = importer.load(module, inputs)
     lowered = lowering.lower(imported.layers, imported.input_shape)
-    weighted = [stage.name for stage in lowered.stages if not stage.diagonal]
-    _check_layers(options["layers"], weighted)
+    weighted = [stage for stage in lowered.stages if not stage.diagonal]
+    names = [stage.name for stage in weighted]
+    choices.check_layers(options["layers"], names)
+    mean_work = sum(stage.multiplies for stage in weighted) / max(len(weighted), 1)
 
     flow = first = fitting.input_flow(inputs, input_range)
     fitted, measures = [], []
     for stage in lowered.stages:
-        own = {"k_weights": k_weights, "k_activations": k_activations, **options["layers"].get(stage.name, {})}
+        own = choices.for_layer(options, stage.name)
+        is_first, is_last = stage.name in names[:1], stage.name in names[-1:]
         settings = fitting.Settings(
-            quantizer,
-            Options(own["k_weights"], xi, order, norm, extra=extra or {}),
+            quantizers.named(own["method"]),
+            Options(
+                own["k_weights"],
+                own["xi"],
+                own["order"],
+                own["norm"],
+                work=stage.multiplies / mean_work if mean_work else 0.0,
+                name=stage.name,
+                extra=own["extra"],
+            ),
             own["k_activations"],
-            activations,
-            dynamic,
-            dead_zone,
-            correct,
-            (skip_first_activation and stage.name in weighted[:1]) or (skip_last_activation and stage.name in weighted[-1:]),
-            LARGEST_WEIGHT if wide_last and stage.name in weighted[-1:] else weight_limit,
-            accumulator_bits,
+            own["activations"],
+            own["dynamic"],
+            own["dead_zone"],
+            own["correct"],
+            (own["skip_first_activation"] and is_first) or (own["skip_last_activation"] and is_last),
+            LARGEST_WEIGHT if own["wide_last"] and is_last else own["weight_limit"],
+            own["accumulator_bits"],
         )
         layer, flow, measured = fitting.fit(stage, flow, settings)
         fitted.append(layer)
@@ -183,39 +224,3 @@ def quantize(
     labels = {**options, "output_shape": list(imported.output_shape), "head": imported.head.operator if imported.head else None}
     network = Network(name or type(module).__name__, shape, tuple(fitted), first.scale, first.low, first.high, labels)
     return QuantizedModule(network, imported, lowered.output_map, measures, options)
-
-
-def _check(options: Mapping[str, Any], samples: int, accumulator_bits: int) -> None:
-    """Raise GaltonError for an option out of range."""
-    rates = [("k_weights", options["k_weights"]), ("k_activations", options["k_activations"])]
-    for layer, own in options["layers"].items():
-        unknown = set(own) - {"k_weights", "k_activations"}
-        if unknown:
-            raise GaltonError(f"layers[{layer!r}] has {', '.join(sorted(unknown))}; it takes k_weights and k_activations")
-        rates += [(f"{key} of {layer}", value) for key, value in own.items()]
-    for key, value in rates:
-        if not (isinstance(value, int | float) and 0 < value < float("inf")):
-            raise GaltonError(f"{key} must be a positive number, not {value!r}")
-    for key, allowed in (("order", ORDERS), ("norm", NORMS), ("activations", ACTIVATIONS)):
-        if options[key] not in allowed:
-            raise GaltonError(f"{key} must be one of {', '.join(allowed)}, not {options[key]!r}")
-    if not 0 <= options["xi"] < 1:
-        raise GaltonError(f"xi must be at least 0 and less than 1, not {options['xi']!r}")
-    if not 0 <= options["dead_zone"] < float("inf"):
-        raise GaltonError(f"dead_zone must be 0 or more steps, not {options['dead_zone']!r}")
-    if options["dynamic"] and options["activations"] == "bypass":
-        raise GaltonError("activations='bypass' takes no samples, so dynamic must be False")
-    for key, value, low, high in (
-        ("weight_limit", options["weight_limit"], 1, LARGEST_WEIGHT),
-        ("samples", samples, 1, 1 << 20),
-        ("accumulator_bits", accumulator_bits, 17, 32),
-    ):
-        if not (isinstance(value, int) and low <= value <= high):
-            raise GaltonError(f"{key} must be an integer in {low}..{high}, not {value!r}")
-
-
-def _check_layers(layers: Iterable[str], known: list[str]) -> None:
-    """Raise GaltonError for settings of a layer that has no weights or is not there."""
-    for layer in layers:
-        if layer not in known:
-            raise GaltonError(f"There is no layer {layer!r} with weights; the network has {', '.join(known) or 'none'}")

@@ -52,7 +52,7 @@ def command(
     from galton import storage
     from galton.cli.models import load_calibration, load_model
     from galton.cli.show import show_quantized
-    from galton.quantization import quantize
+    from galton.quantization import QuantizedModule, quantize
 
     module = load_model(model, weights)
     inputs = load_calibration(calibration)
@@ -62,8 +62,9 @@ def command(
     with progress(as_json) as bar:
         bar.add_task("quantizing", total=None)
         quantized = quantize(
-            module, inputs, method=method, **{name: value for name, value in chosen.items() if value is not None}
+            module, inputs, method=method, engine="accelerator", **{name: own for name, own in chosen.items() if own is not None}
         )
+    assert isinstance(quantized, QuantizedModule)
     report = quantized.report()
     storage.save(quantized.network, path, report)
     if as_json:

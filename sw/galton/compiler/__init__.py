@@ -20,7 +20,7 @@ from galton.compiler.pack import Columns, columns, entry_words, table_words
 from galton.compiler.place import place
 from galton.compiler.program import assemble
 from galton.config import CONFIGS, Config, named
-from galton.errors import AccumulatorOverflow, FitError
+from galton.errors import AccumulatorOverflow, FitError, UnsupportedLayer
 from galton.image import Image, Words
 from galton.network import Network
 
@@ -46,9 +46,13 @@ def compile(
     reorder: also permute channels in front of Monte Carlo layers. Outputs then follow the compiled network's walk order and no
         longer equal those of the network that was given.
 
-    Raises FitError, AccumulatorOverflow, and ValueError for an unknown target.
+    Raises FitError, AccumulatorOverflow, UnsupportedLayer for a module that the accelerator cannot run, and ValueError for an
+    unknown target.
     """
     network = quantized if isinstance(quantized, Network) else getattr(quantized, "network", None)
+    reason = getattr(quantized, "reason", None)
+    if network is None and isinstance(reason, str):
+        raise UnsupportedLayer(f"This network is quantized, but not for the accelerator. {reason}")
     if not isinstance(network, Network):
         raise TypeError(
             f"compile takes a quantized module or a Network, not {type(quantized).__name__}: call galton.quantize first"

@@ -17,7 +17,7 @@ from galton.cli.verification import Verified, verify
 from galton.compiler import CompiledNetwork
 from galton.compiler import compile as compile_network
 from galton.demo import digits, training
-from galton.quantization import quantize
+from galton.quantization import QuantizedModule, quantize
 from galton.report import Facts, Point, render
 from galton.report.build import build
 from galton.report.facts import Comparison
@@ -58,7 +58,8 @@ def demonstrate(folder: Path, images: int, progress: Progress) -> Outcome:
     task = progress.add_task("quantizing at several K", total=len(CURVE))
     points, chosen = [], None
     for k in CURVE:
-        quantized = quantize(network, calibration, k_weights=k, k_activations=k)
+        quantized = quantize(network, calibration, k_weights=k, k_activations=k, engine="accelerator")
+        assert isinstance(quantized, QuantizedModule)
         points.append(point(k, quantized, data, float_right))
         if k == K:
             chosen = quantized

@@ -1,7 +1,8 @@
 """How weights become integers: one module for each method, found by name.
 
 A quantizer takes float64 weights (output channels, input channels, kernel rows, kernel columns) and Options, and gives integers
-of that shape and the real value of one step for each output channel.
+of that shape and the real value of one step for each output channel. Of a layer with groups, input channels are those of one
+group, and output channels come group after group.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galton.errors import GaltonError
+
+if TYPE_CHECKING:
+    from galton.quantizers.moments import Rows
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,11 @@ class Options:
     """What a quantizer may want to know.
 
     k, xi, order, norm: as in galton.quantizers.mcq.hits.
-    inputs: what gives calibration activations of the layer, tensors (n, channels, rows, columns) in real units: "float" those
-        of the float network, "quantized" those of the quantized one. A quantizer that needs no data does not call them.
+    limit: largest magnitude of an integer that the layer may hold; a method that does not look is cut to it afterwards.
+    rows: gives what the layer's weights are multiplied with on calibration data; a method that needs no data does not call it.
+        None where nothing is known: calibrated methods then take inputs of one variance, uncorrelated.
+    work: the layer's multiply-accumulates over those of the mean layer.
+    name: the layer's, for messages.
     extra: whatever a method defines for itself.
     """
 
@@ -31,14 +38,33 @@ class Options:
     xi: float = 0.5
     order: str = "array"
     norm: str = "layer"
-    inputs: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    limit: int = 7
+    rows: Callable[[], Rows] | None = None
+    work: float = 1.0
+    name: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 Quantizer = Callable[[NDArray[np.float64], Options], tuple[NDArray[np.int64], NDArray[np.float64]]]
 
-METHODS = {"mcq": "galton.quantizers.mcq:quantize"}
+METHODS = {
+    "mcq": "galton.quantizers.mcq:quantize",
+    "galton": "galton.quantizers.galton:quantize",
+    "nearest": "galton.quantizers.nearest:channel",
+    "nearest_tensor": "galton.quantizers.nearest:tensor",
+    "nearest_mse": "galton.quantizers.nearest:mse",
+    "aciq": "galton.quantizers.aciq:quantize",
+    "maly_saab": "galton.quantizers.maly_saab:quantize",
+    "gpfq": "galton.quantizers.gpfq:quantize",
+    "gptq": "galton.quantizers.gptq:quantize",
+}
 """Where the function of each method is."""
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "mcq": {"k_weights": 1.5, "k_activations": 2.0, "activations": "monte_carlo", "dead_zone": 0.0, "wide_last": True},
+    "": {"k_weights": 2.0, "k_activations": 4.0, "activations": "rounding", "dead_zone": 2.0, "wide_last": False},
+}
+"""Settings of galton.quantize for a method that are not given; "" for those that are not here."""
 
 
 def named(method: str) -> Quantizer:

@@ -1,0 +1,90 @@
+"""What the machine makes of an activation: raw bytes of a calibrated scale, then counts, then their real values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galton import streaming
+from galton.arith import HALF, ONE, initial_residue, sample_count
+from galton.fitting import COUNT_LIMIT, LARGEST_STEP, raw_range
+from galton.network import Activation, Ints
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Counts of a layer's input.
+
+    scale: of a raw step; low, high: range of the raw bytes. axis: that of the channels, which the walk goes through first.
+    """
+
+    activation: Activation
+    scale: float
+    low: int
+    high: int
+    axis: int
+
+    @classmethod
+    def choose(cls, extremes: Tensor, quantized: Tensor, axis: int, fine: bool, options: Mapping[str, Any]) -> Grid:
+        """The grid for inputs of the float network within `extremes`, and the mean of the quantized network's.
+
+        fine: the raw bytes themselves.
+        """
+        smallest, largest = min(float(extremes.min()), 0.0), max(float(extremes.max()), 0.0)
+        scale, low, high = raw_range(smallest, largest, signed=smallest < 0)
+        plain = cls(Activation(), scale, low, high, axis)
+        if fine or options["activations"] == "bypass":
+            return plain
+        mean = float(np.abs(plain.raw(quantized)).mean())
+        k = options["k_activations"]
+        zone = min(round(options["dead_zone"] * mean / k), COUNT_LIMIT)
+        residue = HALF if options["activations"] == "rounding" else initial_residue(options["xi"])
+        if options["dynamic"]:
+            samples = max(1, sample_count(k, quantized[0].numel()))
+            return cls(Activation(options["activations"], 0, samples, residue, zone), scale, low, high, axis)
+        step = min(max(round(ONE * k / mean), 1), LARGEST_STEP) if mean else LARGEST_STEP
+        return cls(Activation(options["activations"], step, 0, residue, zone), scale, low, high, axis)
+
+    def raw(self, values: Tensor) -> Ints:
+        """Raw bytes (n, size) in walk order."""
+        walked = values.movedim(self.axis, -1).reshape(len(values), -1)
+        raw: Ints = torch.floor(walked / self.scale + 0.5).clamp(self.low, self.high).long().numpy()
+        return raw
+
+    def counts(self, values: Tensor) -> tuple[Tensor, Ints]:
+        """Signed counts in the shape of `values`, float32, and how many were cut of each input."""
+        raw = self.raw(values)
+        counts, cut = streaming.counts(raw, self.activation)
+        return self._shaped(counts, values), cut
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The real values that the layer multiplies with."""
+        if self.activation.mode == "monte_carlo" or self.activation.dynamic:
+            counts, _ = self.counts(values)
+            units = torch.from_numpy(self._units(self.raw(values))).float()
+            return counts * units.reshape(-1, *[1] * (values.ndim - 1))
+        places = torch.floor(values / self.scale + 0.5).clamp_(self.low, self.high).int() - self.low
+        return self._table[places]
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """The real value of every raw byte, for quantizers that carry nothing."""
+        raw = np.arange(self.low, self.high + 1)[:, None]
+        counts, _ = streaming.counts(raw, self.activation)
+        return torch.from_numpy(counts[:, 0] * self._units(raw)).float()
+
+    def _units(self, raw: Ints) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The real value of a count of each input."""
+        if self.activation.dynamic:
+            return self.scale * streaming.effective_norms(raw, self.activation) / self.activation.samples
+        return np.full(len(raw), self.scale * (1 if self.activation.mode == "bypass" else ONE / self.activation.step))
+
+    def _shaped(self, walked: Ints, values: Tensor) -> Tensor:
+        shape = values.movedim(self.axis, -1).shape
+        return torch.from_numpy(walked).float().reshape(shape).movedim(-1, self.axis).contiguous()

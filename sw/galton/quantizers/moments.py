@@ -1,0 +1,88 @@
+"""What calibrated quantizers know of a layer's inputs: rows, and their moments H = cov(xq, xq), C = cov(xq, xf).
+
+The output error of a neuron with float weights w and quantized ones q is E (q.xq - w.xf)^2, of which only H, C and the means are
+needed; its least-squares answer is W* = (H + rho I)^-1 (C + rho I) W.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galton.errors import CalibrationWarning
+from galton.quantizers import Options
+
+Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Inputs of a layer's neurons, row by row: im2col rows of a convolution.
+
+    quantized, real: (groups, rows, weights of a neuron), what the quantized and the float network multiply with at one place.
+    """
+
+    quantized: NDArray[np.floating[Any]]
+    real: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """h: cov(xq, xq), c: cov(xq, xf), real: cov(xf, xf), each (groups, n, n)."""
+
+    h: Reals
+    c: Reals
+    real: Reals
+
+
+def moments(rows: Rows, *, centred: bool = True) -> Moments:
+    """Second moments of rows, about their means where `centred`."""
+    quantized, real = (_about_mean(values) if centred else values for values in (rows.quantized, rows.real))
+    turned, count = quantized.transpose(0, 2, 1), max(rows.quantized.shape[1], 1)
+    products = (turned @ quantized, turned @ real, real.transpose(0, 2, 1) @ real)
+    scaled = [np.divide(product, count, dtype=np.float64) for product in products]
+    return Moments(*scaled)
+
+
+def _about_mean(values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Values less their mean over the rows, in their own type."""
+    centred: NDArray[np.floating[Any]] = values - values.mean(axis=1, keepdims=True, dtype=np.float64).astype(values.dtype)
+    return centred
+
+
+def of(weights: NDArray[np.float64], options: Options, *, centred: bool = True) -> tuple[Reals, Moments]:
+    """The neurons' weights (groups, neurons of a group, n), and the moments of what they multiply with."""
+    size = int(np.prod(weights.shape[1:]))
+    if options.rows is None:
+        same = np.eye(size)[None]
+        return weights.reshape(1, len(weights), size), Moments(same, same, same)
+    rows = options.rows()
+    if rows.quantized.shape[1] < size:
+        warnings.warn(
+            f"{options.name or 'A layer'}: {rows.quantized.shape[1]} calibration rows for neurons of {size} weights leave some "
+            "of their moments open; give more calibration inputs",
+            CalibrationWarning,
+            stacklevel=2,
+        )
+    found = moments(rows, centred=centred)
+    return weights.reshape(len(found.h), -1, size), found
+
+
+def damped(matrix: Reals, share: float) -> Reals:
+    """matrix (groups, n, n) with `share` of its mean diagonal added to the diagonal; the identity where that is zero."""
+    size = matrix.shape[1]
+    mean = np.trace(matrix, axis1=1, axis2=2)[:, None, None] / size
+    level: Reals = np.where(mean > 0, share * mean, 1.0)
+    result: Reals = matrix + level * np.eye(size)
+    return result
+
+
+def regress(neurons: Reals, found: Moments, share: float) -> Reals:
+    """W* of float weights (groups, neurons, n): on the quantized inputs it comes closest to the float network's outputs."""
+    level = damped(found.h, share) - found.h
+    answer = np.linalg.solve(found.h + level, (found.c + level) @ neurons.transpose(0, 2, 1))
+    return np.asarray(answer.transpose(0, 2, 1), np.float64)

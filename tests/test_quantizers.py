@@ -1,0 +1,293 @@
+"""The methods that make weights integers: formulas, published numbers, guarantees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from galton.errors import CalibrationWarning, GaltonError
+from galton.quantizers import METHODS, Options, aciq, galton, gpfq, gptq, maly_saab, named, nearest
+from galton.quantizers.moments import Rows, damped, moments, of, regress
+
+LAPLACE = {2: 2.83068, 3: 3.89723, 4: 5.02864, 5: 6.20477, 6: 7.41313, 7: 8.64562, 8: 9.89676}
+GAUSS = {2: 1.71064, 3: 2.15159, 4: 2.55914, 5: 2.93620, 6: 3.28691, 7: 3.61511, 8: 3.92404}
+
+
+def correlated(rows: int, size: int, seed: int = 0) -> np.ndarray:
+    """Rows of neighbours that resemble each other."""
+    generator = np.random.default_rng(seed)
+    return np.cumsum(generator.normal(size=(rows, size)), axis=1) * 0.3 + generator.normal(size=(rows, size))
+
+
+def problem(groups: int = 1, outputs: int = 6, size: int = 18, noise: float = 0.1, seed: int = 0):
+    """Weights (outputs, size / 9, 3, 3) and Options with rows of which the quantized ones are noisy."""
+    generator = np.random.default_rng(seed)
+    real = np.stack([correlated(400, size, seed + group) for group in range(groups)])
+    rows = Rows(real + noise * generator.normal(size=real.shape), real)
+    return generator.laplace(size=(outputs, size // 9, 3, 3)), Options(1.5, rows=lambda: rows)
+
+
+def output_error(weights, integers, step, options) -> float:
+    """E |q.xq - w.xf|^2 about the means, over that of w.xf."""
+    neurons, found = of(weights, options)
+    quantized = (integers * step[:, None, None, None]).reshape(neurons.shape)
+    error = np.einsum("goi,gij,goj->", quantized, found.h, quantized) - 2 * np.einsum(
+        "goi,gij,goj->", quantized, found.c, neurons
+    )
+    power = np.einsum("goi,gij,goj->", neurons, found.real, neurons)
+    return float(1 + error / power)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("groups", [1, 3])
+def test_every_method_keeps_shapes_and_limit_and_comes_close(method, groups):
+    weights, options = problem(groups)
+    integers, step = named(method)(weights, options)
+    assert integers.dtype == np.int64
+    assert integers.shape == weights.shape
+    assert step.shape == (6,)
+    assert np.all(step > 0)
+    if method != "mcq":
+        assert np.abs(integers).max() <= 7
+    assert output_error(weights, integers, step, options) < 0.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_layers_of_zeros_stay_zero(method):
+    _, options = problem()
+    integers, _ = named(method)(np.zeros((4, 2, 3, 3)), options)
+    assert not integers.any()
+
+
+@pytest.mark.parametrize("method", ["galton", "gptq", "gpfq", "maly_saab"])
+def test_constant_inputs_are_no_trouble(method):
+    weights, _ = problem()
+    rows = Rows(np.ones((1, 50, 18)), np.ones((1, 50, 18)))
+    integers, step = named(method)(weights, Options(1.5, rows=lambda: rows))
+    assert integers.any()
+    assert np.isfinite(step).all()
+
+
+def test_too_few_rows_are_told():
+    weights, _ = problem()
+    rows = Rows(np.ones((1, 5, 18)), np.ones((1, 5, 18)))
+    with pytest.warns(CalibrationWarning, match=r"conv: 5 calibration rows for neurons of 18 weights"):
+        gptq.quantize(weights, Options(1.0, rows=lambda: rows, name="conv"))
+
+
+def test_methods_without_data_take_none():
+    weights, _ = problem()
+    for method in METHODS:
+        integers, _ = named(method)(weights, Options(1.5))
+        assert integers.any(), method
+
+
+def test_nearest_rounds_to_the_nearest():
+    weights = np.array([[0.0, 0.24, -0.26, 7.0], [0.1, 0.2, 0.3, -0.7]]).reshape(2, 1, 2, 2)
+    integers, step = nearest.channel(weights, Options(1.0))
+    assert np.allclose(step, [1.0, 0.1])
+    assert integers.reshape(2, 4).tolist() == [[0, 0, 0, 7], [1, 2, 3, -7]]
+    integers, step = nearest.tensor(weights, Options(1.0))
+    assert np.allclose(step, 1.0)
+    assert integers.reshape(2, 4).tolist() == [[0, 0, 0, 7], [0, 0, 0, -1]]
+    assert nearest.round_to(np.array([[0.5, -0.5, 1.5]]), np.ones(1), 7).tolist() == [[1, -1, 2]]
+
+
+def test_the_best_step_beats_the_widest_and_every_other():
+    weights = np.random.default_rng(1).laplace(size=(5, 200))
+    step = nearest.best_step(weights, 7)
+
+    def error(steps):
+        return ((weights - steps[:, None] * nearest.round_to(weights, steps, 7)) ** 2).sum(axis=1)
+
+    widest = np.abs(weights).max(axis=1) / 7
+    assert np.all(error(step) < error(widest))
+    for share in np.linspace(0.1, 1.2, 300):
+        assert np.all(error(step) <= error(widest * share) * 1.02)
+
+
+@pytest.mark.parametrize("bits", LAPLACE)
+def test_clipping_is_the_published_table(bits):
+    assert aciq.clipping(bits) == pytest.approx(LAPLACE[bits], abs=2e-5)
+    assert aciq.laplace_clipping(bits) == pytest.approx(LAPLACE[bits], abs=2e-5)
+    assert aciq.clipping(bits, "gauss") == pytest.approx(GAUSS[bits], abs=2e-5)
+    assert aciq.clipping(bits, relu=True) == pytest.approx(aciq.laplace_clipping(bits, relu=True), abs=1e-5)
+
+
+@pytest.mark.parametrize("distribution", aciq.DISTRIBUTIONS)
+def test_the_expected_error_is_that_of_samples(distribution):
+    generator = np.random.default_rng(0)
+    values = generator.laplace(size=400_000) if distribution == "laplace" else generator.normal(size=400_000)
+    alpha = aciq.clipping(4, distribution)
+    width = 2 * alpha / 16
+    inside = np.floor(values / width) * width + width / 2
+    middle = np.where(np.abs(values) < alpha, inside, np.sign(values) * alpha)
+    assert ((values - middle) ** 2).mean() == pytest.approx(aciq.expected_error(alpha, 4, distribution), rel=0.05)
+
+
+def test_lambert_solves_its_equation():
+    for value in (1e-3, 0.5, 1.0, 3.0, 1e3, 1e9):
+        found = aciq.lambert(value)
+        assert found * np.exp(found) == pytest.approx(value, rel=1e-12)
+
+
+def test_bits_go_to_the_wide_channels():
+    alpha = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    bits = aciq.allocate(alpha, 3.0)
+    assert bits[0] == 0
+    assert np.all(np.diff(bits) >= 0)
+    assert bits[1:].max() - bits[1:].min() in (3, 4, 5)
+    assert 2.5 <= bits.mean() <= 3.0
+    weights, _ = problem(outputs=6)
+    weights[:3] *= 30
+    integers, _ = aciq.quantize(weights, Options(1.0, limit=7, extra={"allocate": True}))
+    largest = np.abs(integers).reshape(6, -1).max(axis=1)
+    assert largest[:3].min() > largest[3:].max()
+
+
+def test_correction_restores_mean_and_norm():
+    weights = np.random.default_rng(0).normal(0.3, 1.0, (4, 30))
+    rounded = np.round(weights)
+    for norm in (False, True):
+        corrected = aciq.correct(weights, rounded, norm=norm)
+        assert np.allclose(corrected.mean(axis=1), weights.mean(axis=1))
+        assert np.allclose(corrected.std(axis=1), weights.std(axis=1)) == norm
+
+
+def test_aciq_refuses_what_it_does_not_know():
+    with pytest.raises(GaltonError, match="distribution must be one of laplace, gauss, not 'cauchy'"):
+        aciq.clipping(4, "cauchy")
+    with pytest.raises(GaltonError, match="bits must be in"):
+        aciq.clipping(0)
+
+
+@pytest.mark.parametrize(("rank", "size"), [(1, 12), (5, 40), (16, 60)])
+def test_maly_saab_guarantees(rank, size):
+    generator = np.random.default_rng(rank)
+    data = generator.normal(size=(3 * rank, rank)) @ generator.normal(size=(rank, size))
+    weights = generator.uniform(-1, 1, (7, size))
+    step = np.full(7, 0.25)
+    moved = maly_saab.preprocess(weights, data, step)
+    assert np.abs(data @ (moved - weights).T).max() < 1e-10
+    assert np.all(np.abs(moved).max(axis=1) <= np.ceil(np.abs(weights).max(axis=1) / 0.25) * 0.25 + 1e-12)
+    assert np.all(np.floor(weights / 0.25) * 0.25 <= moved + 1e-12)
+    off = np.abs(moved / 0.25 - np.round(moved / 0.25)) > 1e-9
+    assert off.sum(axis=1).max() <= rank
+
+
+def test_maly_saab_with_the_alphabet_of_two_does_not_grow_the_sup_norm():
+    generator = np.random.default_rng(3)
+    data, weights = generator.normal(size=(4, 50)), generator.uniform(-1, 1, (5, 50))
+    shifted = maly_saab.preprocess((weights + 1) / 2, data, np.ones(5)) * 2 - 1
+    assert np.abs(shifted).max() <= 1
+    assert np.abs(data @ (shifted - weights).T).max() < 1e-10
+    assert (np.abs(np.abs(shifted) - 1) > 1e-9).sum(axis=1).max() <= 4
+
+
+def test_maly_saab_error_falls_with_the_number_of_weights():
+    errors = []
+    for size in (100, 400):
+        generator = np.random.default_rng(size)
+        data, weights = generator.normal(size=(5, size)), generator.uniform(-1, 1, (20, size))
+        moved = maly_saab.preprocess((weights + 1) / 2, data, np.ones(20))
+        rounded, plain = (np.where(values > 0.5, 1.0, -1.0) for values in (moved, (weights + 1) / 2))
+        wanted = np.linalg.norm(data @ weights.T)
+        errors.append(np.linalg.norm(data @ (rounded - weights).T) / wanted)
+        assert errors[-1] < 0.7 * np.linalg.norm(data @ (plain - weights).T) / wanted
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_leading_directions_are_those_of_the_data():
+    data = np.diag([3.0, 2.0, 1.0, 0.0])
+    assert np.allclose(np.abs(maly_saab.row_space(data, 2)), np.eye(4)[:2])
+    assert len(maly_saab.row_space(data)) == 3
+    with pytest.raises(GaltonError, match="rank must be a positive integer"):
+        maly_saab.quantize(np.ones((1, 1, 3, 3)), Options(1.0, extra={"rank": 0}))
+
+
+def test_path_following_by_moments_is_path_following():
+    weights, options = problem(noise=0.3)
+    integers, step = gpfq.quantize(weights, options)
+    rows = options.rows()
+    real, inputs = rows.real[0], rows.quantized[0]
+    for neuron in range(6):
+        carried = np.zeros(len(real))
+        flat = weights[neuron].reshape(-1)
+        for t in range(18):
+            carried += flat[t] * real[:, t]
+            q = np.clip(np.round(inputs[:, t] @ carried / (inputs[:, t] @ inputs[:, t]) / step[neuron]), -7, 7)
+            carried -= q * step[neuron] * inputs[:, t]
+            assert q == integers[neuron].reshape(-1)[t]
+
+
+def test_feedback_is_greedy_rounding_with_the_rest_refitted():
+    generator = np.random.default_rng(2)
+    h = damped(moments(Rows(correlated(300, 8)[None], correlated(300, 8)[None])).h, 0.01)[0]
+    weights = generator.normal(size=8)
+    found = gptq.feedback(weights[None], h, np.array([0.4]), 7, 0.0)[0]
+    order, values, fixed = np.argsort(-np.diag(h)), weights.copy(), np.zeros(8, bool)
+    for j in order:
+        q = np.clip(np.round(values[j] / 0.4), -7, 7)
+        assert q == found[j]
+        move = q * 0.4 - values[j]
+        fixed[j] = True
+        rest = ~fixed
+        if rest.any():
+            values[rest] -= np.linalg.solve(h[np.ix_(rest, rest)], h[rest, j] * move)
+        values[j] = q * 0.4
+
+
+def test_regression_is_least_squares():
+    weights, options = problem(noise=0.5)
+    neurons, found = of(weights, options)
+    answer = regress(neurons, found, 1e-9)[0]
+    rows = options.rows()
+    inputs, real = (part[0] - part[0].mean(axis=0) for part in (rows.quantized, rows.real))
+    expected = np.linalg.lstsq(inputs, real @ neurons[0].T, rcond=None)[0].T
+    assert np.allclose(answer, expected, atol=1e-3)
+    assert not np.allclose(answer, neurons[0], atol=1e-2)
+
+
+def test_descent_never_climbs_and_ends_where_no_single_move_helps():
+    weights, options = problem(size=36)
+    neurons, found = of(weights, options)
+    h, wanted = damped(found.h, 0.01)[0], neurons[0]
+    step = np.abs(wanted).mean(axis=1) / 2
+    price = 0.02 * float(np.einsum("oi,ij,oj->", wanted, h, wanted)) / wanted.size
+
+    def cost(integers, steps):
+        return galton.cost_of(wanted, h, integers, steps, price)
+
+    integers = gptq.feedback(wanted, h, step, 7, price)
+    last = cost(integers, step)
+    for _ in range(12):
+        step = galton.descend(wanted, h, integers, step, 7, price, 1)
+        assert np.all(cost(integers, step) <= last + 1e-9)
+        last = cost(integers, step)
+    chosen = galton.best_of_starts(wanted, h, np.abs(wanted).mean(axis=1) / 2, 7, price, 12)
+    assert np.all(cost(*chosen) <= last + 1e-9)
+    for place in range(36):
+        for value in range(-7, 8):
+            moved = integers.copy()
+            moved[:, place] = value
+            assert np.all(cost(moved, step) >= last - 1e-6 * np.abs(last))
+
+
+def test_the_price_buys_zeros():
+    weights, options = problem(size=36)
+    shares = []
+    for price in (0.0, 0.05, 0.5):
+        integers, _ = galton.quantize(weights, Options(2.0, rows=options.rows, extra={"price": price}))
+        shares.append((integers != 0).mean())
+    assert shares[0] > shares[1] > shares[2] > 0
+    with pytest.raises(GaltonError, match="price"):
+        galton.quantize(weights, Options(2.0, extra={"price": -1}))
+
+
+def test_the_default_comes_closest():
+    weights, options = problem(outputs=24, size=36, noise=0.5)
+    errors = {method: output_error(weights, *named(method)(weights, options), options) for method in METHODS}
+    free = galton.quantize(weights, Options(2.0, rows=options.rows, extra={"price": 0.0}))
+    best = output_error(weights, *free, options)
+    assert all(best < error for method, error in errors.items() if method != "galton")
+    assert errors["gptq"] < errors["nearest_mse"]
