@@ -48,7 +48,7 @@ def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
 
 
 def best_of_starts(wanted: Reals, h: Reals, step: Reals, limit: int, price: float, passes: int) -> tuple[Ints, Reals]:
-    """For each neuron the best of what error feedback and descent find from the steps STARTS * step: integers (neurons, n), steps."""
+    """The best of what error feedback and descent find for each neuron from STARTS * step: integers (neurons, n) and steps."""
     best: Ints = np.zeros(wanted.shape, np.int64)
     steps, least = step.copy(), np.full(len(wanted), np.inf)
     factored = factor(h)
