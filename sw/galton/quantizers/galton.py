@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from galton.errors import GaltonError
 from galton.quantizers import Options
-from galton.quantizers.gptq import compiled, feedback
+from galton.quantizers.gptq import compiled, factor, spread
 from galton.quantizers.moments import damped, of, regress
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRICE, GAMMA, DAMPING, PASSES = 0.03, 0.7, 0.02, 10
+PRICE, GAMMA, DAMPING, PASSES = 0.05, 0.7, 0.05, 10
 STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
 """Steps to start from, of the first: descent ends in a local minimum, and the best of several is 4 to 10 % better."""
 
@@ -26,7 +26,7 @@ STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     """The method "galton", steps from max(mean |w| / k, max |w| / (limit + 1/2)) on, fitted to the integers.
 
-    extra: "price" (.03) is lambda, the one knob between work and accuracy; "gamma" (.7), "damping" (.02), "passes" (10).
+    extra: "price" (.05) is lambda, the one knob between work and accuracy; "gamma" (.7), "damping" (.05), "passes" (10).
     """
     price, gamma, damping, passes = (
         float(options.extra.get(name, value))
@@ -48,11 +48,12 @@ def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
 
 
 def best_of_starts(wanted: Reals, h: Reals, step: Reals, limit: int, price: float, passes: int) -> tuple[Ints, Reals]:
-    """For each neuron the best of what feedback and descent find from the steps STARTS * step: integers (neurons, n), steps."""
+    """The best of what error feedback and descent find for each neuron from STARTS * step: integers (neurons, n) and steps."""
     best: Ints = np.zeros(wanted.shape, np.int64)
     steps, least = step.copy(), np.full(len(wanted), np.inf)
+    factored = factor(h)
     for share in STARTS:
-        integers = feedback(wanted, h, step * share, limit, price)
+        integers = spread(wanted, factored, step * share, limit, price)
         fitted = descend(wanted, h, integers, step * share, limit, price, passes)
         found = cost_of(wanted, h, integers, fitted, price)
         better = found < least

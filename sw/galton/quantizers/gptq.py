@@ -44,9 +44,19 @@ def feedback(neurons: Reals, h: Reals, step: Reals, limit: int, price: float) ->
 
     A weight is zero where keeping it gains less than `price`: s^2 (z^2 - (z - round z)^2) / U_jj^2 with z = w / s.
     """
+    return spread(neurons, factor(h), step, limit, price)
+
+
+def factor(h: Reals) -> tuple[Ints, Reals]:
+    """The order of descending h_jj, and U with U^T U the inverse of h in that order; h (n, n) positive definite."""
     order = np.argsort(-np.diag(h), kind="stable")
     inverse = np.linalg.inv(h[np.ix_(order, order)])
-    upper = np.ascontiguousarray(np.linalg.cholesky((inverse + inverse.T) / 2).T)
+    return order, np.ascontiguousarray(np.linalg.cholesky((inverse + inverse.T) / 2).T)
+
+
+def spread(neurons: Reals, factored: tuple[Ints, Reals], step: Reals, limit: int, price: float) -> Ints:
+    """`feedback` with what `factor` gives."""
+    order, upper = factored
     work = np.ascontiguousarray(neurons[:, order], np.float64)
     integers = np.zeros(work.shape, np.int64)
     _feedback(work, upper, np.ascontiguousarray(step, np.float64), float(limit), float(price), integers)
