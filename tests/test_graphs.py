@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
 from galton.graphs import sites
 from galton.graphs.folding import prepare
 from galton.graphs.grid import Grid
+
+quantize = partial(galton.quantize, engine="auto")
 
 LAYERS = [
     (nn.Conv2d(4, 6, 3, stride=2, padding=1), (5, 4, 8, 7)),
@@ -113,7 +116,7 @@ def test_batch_norm_folds_where_it_follows(everything):
 def test_any_graph_is_quantized(everything, method):
     module, inputs = everything
     before = copy.deepcopy(module.state_dict())
-    quantized = galton.quantize(module, inputs, method=method)
+    quantized = quantize(module, inputs, method=method)
     assert quantized.network is None
     assert list(quantized.integers) == ["first", "depthwise", "shared", "last"]
     assert all(torch.equal(values, before[name]) for name, values in module.state_dict().items())
@@ -129,7 +132,7 @@ def test_any_graph_is_quantized(everything, method):
 
 def test_weights_are_integers_times_steps(everything):
     module, inputs = everything
-    quantized = galton.quantize(module, inputs, method="galton")
+    quantized = quantize(module, inputs, method="galton")
     for name, integers in quantized.integers.items():
         assert np.abs(integers).max() <= 7
         kernels = sites.kernels(quantized.module.get_submodule(name))
@@ -140,7 +143,7 @@ def test_weights_are_integers_times_steps(everything):
 
 def test_fine_settings_come_close(everything):
     module, inputs = everything
-    quantized = galton.quantize(
+    quantized = quantize(
         module, inputs, method="nearest", activations="bypass", weight_limit=119, layers={"*": {"k_weights": 3.0}}
     )
     assert distance(quantized(inputs), module(inputs).detach()) < 0.02
@@ -150,7 +153,7 @@ def test_effective_work_counts_pairs_of_non_zeros():
     torch.manual_seed(0)
     layer = nn.Conv2d(2, 3, 3, padding=1, bias=False)
     inputs = torch.randn(16, 2, 6, 6).relu()
-    quantized = galton.quantize(nn.Sequential(layer), inputs, method="galton", engine="graph", extra={"price": 0.2})
+    quantized = quantize(nn.Sequential(layer), inputs, method="galton", engine="graph", extra={"price": 0.2})
     weights = torch.from_numpy((quantized.integers["0"] != 0).astype(np.float32))
     pairs = F.conv2d((inputs > inputs.max() / 510).float(), weights, padding=1).sum()
     assert quantized.report()["effective"] == pytest.approx(float(pairs) / (16 * 36 * 54), rel=1e-6)
@@ -158,16 +161,16 @@ def test_effective_work_counts_pairs_of_non_zeros():
 
 def test_layers_are_skipped_and_overridden_by_pattern(everything):
     module, inputs = everything
-    quantized = galton.quantize(
+    quantized = quantize(
         module, inputs, method="galton", skip=["first", "l*"], layers={"dep*": {"method": "nearest", "weight_limit": 1}}
     )
     assert list(quantized.integers) == ["depthwise", "shared"]
     assert np.abs(quantized.integers["depthwise"]).max() == 1
     assert torch.equal(quantized.module.last.weight, module.last.weight)
     with pytest.raises(GaltonError, match=r"There is no layer 'lost' with weights; the network has first, depthwise"):
-        galton.quantize(module, inputs, skip="lost")
+        quantize(module, inputs, skip="lost")
     with pytest.raises(UnsupportedLayer, match="engine='graph'"):
-        galton.quantize(module, inputs, skip="first", engine="accelerator")
+        quantize(module, inputs, skip="first", engine="accelerator")
 
 
 class Recurrent(nn.Module):
@@ -185,7 +188,7 @@ class Recurrent(nn.Module):
 def test_recurrent_networks_of_token_ids(kind, method):
     torch.manual_seed(0)
     module, ids = Recurrent(kind).eval(), torch.randint(0, 20, (32, 15))
-    quantized = galton.quantize(module, ids, method=method)
+    quantized = quantize(module, ids, method=method)
     assert list(quantized.integers) == ["embedding", "cell", "last"]
     assert distance(quantized(ids)[0], module(ids)[0].detach()) < 0.25
     for name in ("weight_ih_l0", "weight_hh_l0"):
@@ -198,47 +201,47 @@ def test_attention_and_other_kinds():
     torch.manual_seed(0)
     inputs = torch.randn(128, 6, 16)
     encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0).eval()
-    quantized = galton.quantize(encoder, inputs, method="galton")
+    quantized = quantize(encoder, inputs, method="galton")
     assert list(quantized.integers) == ["self_attn", "linear1", "linear2"]
     assert distance(quantized(inputs), encoder(inputs).detach()) < 0.3
     upwards = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 2, 2, stride=2)).eval()
-    quantized = galton.quantize(upwards, inputs.reshape(64, 3, 8, 8), method="galton")
+    quantized = quantize(upwards, inputs.reshape(64, 3, 8, 8), method="galton")
     assert distance(quantized(inputs.reshape(64, 3, 8, 8)), upwards(inputs.reshape(64, 3, 8, 8)).detach()) < 0.25
     waves = nn.Sequential(nn.Conv1d(6, 8, 3), nn.BatchNorm1d(8), nn.ReLU(), nn.Flatten(), nn.Linear(112, 4)).eval()
-    quantized = galton.quantize(waves, inputs, method="galton")
+    quantized = quantize(waves, inputs, method="galton")
     assert distance(quantized(inputs), waves(inputs).detach()) < 0.3
 
 
 def test_silent_layers_and_constant_inputs(everything):
     module, inputs = copy.deepcopy(everything[0]), everything[1]
     nn.init.zeros_(module.depthwise.weight)
-    quantized = galton.quantize(module, inputs, method="galton")
+    quantized = quantize(module, inputs, method="galton")
     assert not quantized.integers["depthwise"].any()
     assert torch.isfinite(quantized(inputs)).all()
     for constant in (0.0, 1.0):
         same = torch.full_like(inputs, constant)
-        quantized = galton.quantize(module, same, method="galton")
+        quantized = quantize(module, same, method="galton")
         assert distance(quantized(same), module(same).detach()) < 0.1
 
 
 def test_mistakes_are_named(everything):
     module, inputs = copy.deepcopy(everything[0]), everything[1]
     with pytest.raises(CalibrationError, match=r"does not take inputs of shape \(n, 3, 8, 8\)"):
-        galton.quantize(module, torch.zeros(2, 3, 8, 8), engine="graph")
+        quantize(module, torch.zeros(2, 3, 8, 8), engine="graph")
     with pytest.raises(GaltonError, match="k_weights must be a positive number, not 0"):
-        galton.quantize(module, inputs, k_weights=0)
+        quantize(module, inputs, k_weights=0)
     with pytest.raises(GaltonError, match="engine must be one of"):
-        galton.quantize(module, inputs, engine="analog")
+        quantize(module, inputs, engine="analog")
     with pytest.raises(UnsupportedLayer, match="no layer with weights"):
-        galton.quantize(nn.Sequential(nn.ReLU()), inputs, engine="graph")
+        quantize(nn.Sequential(nn.ReLU()), inputs, engine="graph")
     module.shared.weight.data[1, 2] = float("nan")
     for engine in ("auto", "graph"):
         with pytest.raises(GaltonError, match=r"shared: the weight at \[1, 2, 0, 0\] is nan"):
-            galton.quantize(module, inputs, engine=engine)
+            quantize(module, inputs, engine=engine)
     plain = nn.Sequential(nn.Conv2d(2, 3, 3)).eval()
     plain[0].bias.data[1] = float("inf")
     with pytest.raises(GaltonError, match=r"0: the bias at \[1\] is inf"):
-        galton.quantize(plain, inputs)
+        quantize(plain, inputs)
 
 
 def test_calls_that_depend_on_the_data_are_refused():
@@ -255,7 +258,7 @@ def test_calls_that_depend_on_the_data_are_refused():
     module = Fickle().eval()
     nn.init.zeros_(module.first.bias)
     with pytest.raises(UnsupportedLayer, match="other is called by the float network only"):
-        galton.quantize(module, torch.randn(32, 4) + 1, method="galton", engine="graph")
+        quantize(module, torch.randn(32, 4) + 1, method="galton", engine="graph")
 
 
 def test_what_the_accelerator_never_runs_is_listed():

@@ -20,6 +20,7 @@ from galton.quantizers import Options
 BATCH = 256
 """Inputs that run at a time."""
 ENGINES = ("auto", "accelerator", "graph")
+ELSEWHERE = "Without the accelerator, galton.quantize(..., engine='graph') takes any graph"
 
 
 class QuantizedModule(nn.Module):
@@ -106,12 +107,12 @@ def quantize(
     samples: int = 512,
     name: str | None = None,
     extra: Mapping[str, Any] | None = None,
-    engine: str = "auto",
+    engine: str = "accelerator",
 ) -> QuantizedModule | graphs.EmulatedModule:
     """An integer network that does what `module` does, fitted layer after layer in order of execution; `module` stays as it is.
 
-    Where the accelerator cannot run the network, weights and activations are quantized all the same, in a torch module of any
-    graph that computes with their real values (galton.graphs): its `network` is None, and `compile` refuses it.
+    With another `engine`, networks that the accelerator cannot run are quantized all the same, as a torch module of any graph
+    that computes with the real values of its integers (galton.graphs): its `network` is None, and `compile` refuses it.
 
     Parameters
     ----------
@@ -137,7 +138,8 @@ def quantize(
     wide_last: the last layer with weights may take two planes whatever weight_limit says: it is small, and cutting it is dear.
     accumulator_bits: static steps are made coarser where a sum could pass this width.
     samples: inputs to calibrate with, at most. name: the network's; by default the module's class. extra: for other methods.
-    engine: "accelerator" refuses what the accelerator cannot run, "graph" takes any graph, "auto" the first that can.
+    engine: "accelerator" refuses what the accelerator cannot run, before any work; "graph" takes any graph; "auto" the
+        accelerator where it can.
 
     Raises UnsupportedLayer, CalibrationError, AccumulatorOverflow, GaltonError for options out of range.
     """
@@ -177,7 +179,7 @@ def quantize(
         return _for_accelerator(module, data.gather(calibration, samples), options, input_range, name)
     except UnsupportedLayer as error:
         if engine == "accelerator":
-            raise
+            raise UnsupportedLayer(f"{error}\n{ELSEWHERE}") from None
         return graphs.quantize(module, calibration, options, str(error))
 
 
