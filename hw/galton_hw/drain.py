@@ -32,9 +32,9 @@ class Drain(wiring.Component):
     load_*, factor*: as in Rescale.
     """
 
-    settle_cycles = 13
+    settle_cycles = 9
     """From a last fetch's end until nothing is on its way to the writer's word."""
-    finish_cycles = 23
+    finish_cycles = 15
     """From a last fetch's end until the flushed word has been written and counted."""
 
     def __init__(self, config: Config, tech: str = "generic") -> None:

@@ -34,7 +34,7 @@ from galton.network import Ints
 FIRST_ITEM = 6
 """Cycle in which the first item reaches the dispatch: three to fetch a word, three in the quantizer."""
 FIFO_LATENCY = 2
-DRAIN_FINISH = 23
+DRAIN_FINISH = 15
 """Cycles from the end of the last fetch to the layer's last cycle."""
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
