@@ -168,6 +168,7 @@ def test_settings_are_all_combinations() -> None:
     found = settings(["k_weights=1,2.5", "order=array", 'layers={"a": {"k_weights": 1}, "b": {}}', "dynamic=true"])
     rest = {"order": "array", "layers": {"a": {"k_weights": 1}, "b": {}}, "dynamic": True}
     assert found == [{"k_weights": 1, **rest}, {"k_weights": 2.5, **rest}]
+    assert settings(["xi=0", 'extra={"price": 1}', 'extra={"price": 2}']) == [{"xi": 0, "extra": {"price": p}} for p in (1, 2)]
 
 
 def test_offsets_and_layers_of_a_sweep() -> None:

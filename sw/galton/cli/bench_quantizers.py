@@ -14,8 +14,13 @@ EXAMPLE = """
 galton bench quantizers
 galton bench quantizers --network digits --method mcq --set k_weights=1,2,3 --set dead_zone=0,2 --dask local:2
 """
-LADDER = (1.0, 2.0, 3.0)
-"""Samples for each weight, of every method, where no settings are given."""
+LADDERS: dict[str, list[dict[str, Any]]] = {
+    "mcq": [{"k_weights": k} for k in (1.0, 2.0, 3.0)],
+    "gpfq": [{"k_weights": k} for k in (1.0, 2.0, 3.0)],
+    "galton": [{"extra": {"price": price}} for price in (0.01, 0.06, 0.15)],
+    "": [{"weight_limit": limit} for limit in (3,)],
+}
+"""Settings of a method besides its own, where none are given: its knob between work and accuracy; "" for methods not here."""
 
 
 @make_command("quantizers", EXAMPLE)
@@ -26,7 +31,7 @@ LADDER = (1.0, 2.0, 3.0)
     "assignments",
     multiple=True,
     metavar="NAME=VALUE,...",
-    help="Values of a setting of galton.quantize; repeat for all combinations. By default k_weights=1,2,3 and the method's own.",
+    help="Values of a setting of galton.quantize; repeat for all combinations. By default the method's own, and a few of its main knob.",
 )
 @shared_options("bench-results")
 def command(
@@ -50,8 +55,8 @@ def command(
     from galton.quantizers import METHODS, named
 
     folder = data or subjects.DATA
-    chosen = settings(assignments) if assignments else [{}, *({"k_weights": k} for k in LADDER)]
-    cells.check(target, chosen)
+    given = settings(assignments) if assignments else None
+    cells.check(target, given or [{}])
     for method in methods:
         named(method)
     names = networks or subjects.available(folder)
@@ -61,6 +66,6 @@ def command(
         cells.Cell(network, method, options, calibration, limit, target, golden, str(folder))
         for network in names
         for method in methods or METHODS
-        for options in chosen
+        for options in given or [{}, *LADDERS.get(method, LADDERS[""])]
     ]
     return carry_out(work, "Quantizers", as_json=as_json, page=page.bench, **running)

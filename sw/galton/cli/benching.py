@@ -47,16 +47,15 @@ def shared_options(folder: str) -> Callable[[Callable[..., Any]], Callable[..., 
 def settings(assignments: Sequence[str]) -> list[dict[str, Any]]:
     """Every combination of the values of `name=value,value` assignments; values are JSON, or else words.
 
-    Raises click.UsageError for an assignment of another form.
+    A name that comes again adds its values. Raises click.UsageError for an assignment of another form.
     """
-    names, values = [], []
+    values: dict[str, list[Any]] = {}
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
         if not separator or not text or not name.isidentifier():
             raise click.UsageError(f"--set takes NAME=VALUE or NAME=VALUE,VALUE, not {assignment!r}")
-        names.append(name)
-        values.append([value(word) for word in split(text)])
-    return [dict(zip(names, chosen, strict=True)) for chosen in product(*values)]
+        values.setdefault(name, []).extend(value(word) for word in split(text))
+    return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
 
 
 def split(text: str) -> list[str]:
