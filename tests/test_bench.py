@@ -71,6 +71,12 @@ def test_a_cell_measures_what_torch_and_the_golden_model_compute() -> None:
     json.dumps(found, allow_nan=False)
 
 
+def test_warnings_go_into_the_row() -> None:
+    found = cells.measure(Cell("digits", "galton", **SMALL))
+    assert "failure" not in found
+    assert any("hidden: 12 calibration rows" in text for text in found["warnings"])
+
+
 def test_fewer_samples_take_fewer_bytes() -> None:
     sizes = [cells.measure(Cell("digits", "mcq", {"k_weights": k}, **SMALL))["image_bytes"] for k in (0.25, 2.0)]
     assert sizes[0] < 0.8 * sizes[1]

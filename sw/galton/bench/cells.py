@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -99,19 +100,25 @@ def check(target: str, settings: Iterable[Mapping[str, Any]]) -> None:
 
 
 def measure(cell: Cell, threads: int = 1) -> Row:
-    """The row of a cell; where it cannot be measured, `failure` says why and the numbers are missing."""
+    """The row of a cell; where it cannot be measured, `failure` says why and the numbers are missing.
+
+    What the quantizer warns of is in `warnings`, rather than said.
+    """
     row: Row = {"key": cell.key, **asdict(cell), "setting": cell.setting}
-    with threads_of_torch(threads):
+    with threads_of_torch(threads), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         try:
-            return row | numbers(cell)
-        except GaltonError as error:
-            return row | {"failure": f"{type(error).__name__}: {error}"}
+            warm(cell.method)
+            said.clear()
+            row |= numbers(cell)
+        except (GaltonError, ValueError, ArithmeticError, RuntimeError) as error:
+            row |= {"failure": f"{type(error).__name__}: {error}"}
+    return row | {"warnings": list(dict.fromkeys(str(one.message) for one in said))}
 
 
 def numbers(cell: Cell) -> Row:
     """What is measured of a cell."""
     subject = subjects.load(cell.network, Path(cell.data))
-    warm(cell.method)
     start = time.perf_counter()
     quantized = quantize(
         subject.network, subject.calibration[: cell.calibration], method=cell.method, samples=cell.calibration, **cell.settings

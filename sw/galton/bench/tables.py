@@ -17,13 +17,13 @@ COLUMNS = (
 )  # fmt: skip
 OPTIONS = ("k_weights", "k_activations", "xi", "order", "norm", "activations", "dynamic", "dead_zone", "correct", "weight_limit")
 """Settings as `quantize` used them, defaults included."""
-LAST = ("failure", "image_failure")
+LAST = ("failure", "image_failure", "warnings")
 
 
 def write(rows: Sequence[Row], folder: Path) -> tuple[Path, Path]:
     """results.csv and layers.csv in `folder`; accuracies are percent, shares are of 1, bits are means over layers."""
     results, layers = folder / "results.csv", folder / "layers.csv"
-    lines = [{**row, **{name: row.get("options", {}).get(name) for name in OPTIONS}} for row in rows]
+    lines = [{**row, **{name: row.get("options", {}).get(name) for name in OPTIONS}, **said(row)} for row in rows]
     write_csv(results, [*COLUMNS, *OPTIONS, *LAST], lines)
     each = [
         {**{name: row[name] for name in ("network", "method", "setting")}, "layer": layer["name"], **layer}
@@ -33,6 +33,11 @@ def write(rows: Sequence[Row], folder: Path) -> tuple[Path, Path]:
     known = dict.fromkeys(name for layer in each for name in layer if name != "name")
     write_csv(layers, list(known) or ["network"], each)
     return results, layers
+
+
+def said(row: Row) -> Row:
+    """What the quantizer warned of, in one text."""
+    return {"warnings": " | ".join(row.get("warnings", []))}
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> None:

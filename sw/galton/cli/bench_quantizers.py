@@ -31,7 +31,7 @@ LADDERS: dict[str, list[dict[str, Any]]] = {
     "assignments",
     multiple=True,
     metavar="NAME=VALUE,...",
-    help="Values of a setting of galton.quantize; repeat for all combinations. By default the method's own, and a few of its main knob.",
+    help="Values of a setting of galton.quantize; repeat for all combinations. By default some of the method's knob.",
 )
 @shared_options("bench-results")
 def command(
