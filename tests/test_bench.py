@@ -170,6 +170,12 @@ def test_tables_are_tidy(tmp_path) -> None:
     assert [(line["method"], line["layer"]) for line in lines] == [(m, n) for m in ("mcq", "nearest") for n in ("first", "last")]
 
 
+def test_settings_that_all_cells_share_are_not_shown() -> None:
+    rows = [row("mcq", k, 0.1, 80.0, settings={"order": "array", "xi": 1 / 3, "k_weights": k}) for k in (1, 2)]
+    assert [shown["setting"] for shown in tables.shortened(rows)] == ["k_weights=1", "k_weights=2"]
+    assert tables.shortened(rows[:1])[0]["setting"] == "order=array, xi=0.3333, k_weights=1"
+
+
 def test_settings_are_all_combinations() -> None:
     found = settings(["k_weights=1,2.5", "order=array", 'layers={"a": {"k_weights": 1}, "b": {}}', "dynamic=true"])
     rest = {"order": "array", "layers": {"a": {"k_weights": 1}, "b": {}}, "dynamic": True}

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from galton.bench import figures
 from galton.bench.cells import Row
-from galton.bench.tables import front
+from galton.bench.tables import front, shortened
 
 Section = tuple[str, str, list[tuple[str, Any]]]
 """Heading, explanation, and figures with the lines above them."""
@@ -30,12 +30,13 @@ BITS = {
 
 def bench(rows: Sequence[Row], title: str) -> str:
     """A page about methods: fronts, errors of layers, histograms of the most accurate cell of each method."""
+    rows = shortened(rows)
     return render(rows, title, [section for own in by_network(rows) for section in comparison(own)])
 
 
 def sweep(rows: Sequence[Row], title: str, name: str = "k_weights") -> str:
     """A page about K, the setting called `name`: accuracy, shares and bits against it, and histograms of the largest."""
-    numbered = [{**row, "k": float(row["settings"][name])} for row in rows]
+    numbered = [{**row, "k": float(row["settings"][name])} for row in shortened(rows)]
     return render(numbered, title, [section for own in by_network(numbered) for section in curves(own)])
 
 

@@ -60,3 +60,23 @@ def front(points: Iterable[tuple[float, float]]) -> list[int]:
             found.append(place)
             best = accuracy
     return found
+
+
+def shortened(rows: Sequence[Row]) -> list[Row]:
+    """The rows with settings that all of them share left out of `setting`, and numbers to four digits: for tables and plots."""
+    every = [row.get("settings", {}) for row in rows]
+    shared = (
+        {name for name in every[0] if all(name in other and other[name] == every[0][name] for other in every)} if every else set()
+    )
+    if len(rows) == 1:
+        shared = set()
+    return [
+        {**row, "setting": words({name: own[name] for name in own if name not in shared})}
+        for row, own in zip(rows, every, strict=True)
+    ]
+
+
+def words(settings: Mapping[str, Any]) -> str:
+    """Settings in words."""
+    values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in settings.items()}
+    return ", ".join(f"{name}={value}" for name, value in values.items()) or "default"

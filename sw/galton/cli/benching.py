@@ -111,7 +111,9 @@ def carry_out(
 
 def show(rows: Sequence[Row]) -> None:
     """The rows as a table, for each network by rising effective work, then what failed."""
-    out = console()
+    from galton.bench.tables import shortened
+
+    out, rows = console(), shortened(rows)
     for network in dict.fromkeys(row["network"] for row in rows):
         own = [row for row in rows if row["network"] == network and "failure" not in row]
         if own:
