@@ -1,4 +1,4 @@
-"""`galton bench`: speed, size and clock of the parts, against their limits."""
+"""`galton bench`: speed, size and clock of the parts against their limits, and the quantizers against each other."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from functools import partial
 
 import click
 
+from galton.cli.bench_quantizers import command as quantizers
+from galton.cli.common import ExampleGroup, console, emit, progress
 from galton.cli.common import command as make_command
-from galton.cli.common import console, emit, progress
 
 EXAMPLE = """
 galton bench
+galton bench hardware --only hits --json
+galton bench quantizers --network digits --json
+"""
+HARDWARE = """
+galton bench hardware
 galton bench --only hits
 """
 PARTS = ("hits", "simulation", "synthesis")
 
 
-@make_command("bench", EXAMPLE)
+@make_command("hardware", HARDWARE)
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure only this part; may be given repeatedly.")
-def command(only: tuple[str, ...], as_json: bool) -> int:
+def hardware(only: tuple[str, ...], as_json: bool) -> int:
     """Measure Monte Carlo hits, simulation, and place and route of the named configurations.
 
     Exit code 1 where a limit is broken.
@@ -46,3 +52,12 @@ def command(only: tuple[str, ...], as_json: bool) -> int:
             for line in row.broken:
                 out.print(f"  [red]{line}[/]")
     return 1 if any(row.broken for row in rows) else 0
+
+
+@click.group("bench", cls=ExampleGroup, example=EXAMPLE)
+def command() -> None:
+    """Measure: the parts of the machine (hardware, which is meant where nothing is named), or the quantizers."""
+
+
+command.add_command(hardware)
+command.add_command(quantizers)

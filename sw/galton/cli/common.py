@@ -37,6 +37,22 @@ class ExampleCommand(click.Command):
             formatter.write("".join(f"  {line}\n" for line in self.example.strip().splitlines()))
 
 
+class ExampleGroup(click.Group):
+    """Commands under one name, the first of which is meant where none is named; its help is the group's own, with an example."""
+
+    def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    format_epilog = ExampleCommand.format_epilog
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the first command's name before options that are not the group's."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
 def command(name: str, example: str) -> Callable[[Callable[..., Any]], ExampleCommand]:
     """A command called `name` with an example in its help and a --json option, passed as `as_json`."""
 

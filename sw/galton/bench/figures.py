@@ -1,0 +1,138 @@
+"""Interactive plots of the bench's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from galton.bench.cells import LARGEST_BIN, Row
+from galton.bench.tables import front
+
+COLOURS = ("#0f766e", "#b45309", "#1d4ed8", "#be123c", "#6d28d9", "#4d7c0f", "#0e7490", "#a21caf", "#57534e", "#ca8a04")
+HEIGHT = 440
+SHADES = 6
+"""Layers of a histogram that are shown from the start."""
+
+Figure = Any
+
+
+def colours(rows: Sequence[Row]) -> dict[str, str]:
+    """A colour for each method."""
+    methods = dict.fromkeys(row["method"] for row in rows)
+    return {method: COLOURS[index % len(COLOURS)] for index, method in enumerate(methods)}
+
+
+def empty(across: str, up: str) -> Figure:
+    """A figure with named axes."""
+    figure = go.Figure()
+    figure.update_layout(
+        template="plotly_white",
+        height=HEIGHT,
+        margin={"l": 64, "r": 16, "t": 24, "b": 56},
+        font={"family": 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif', "size": 13},
+        xaxis={"title": across, "zeroline": False},
+        yaxis={"title": up, "zeroline": False},
+    )
+    return figure
+
+
+def pareto(rows: Sequence[Row], cost: str, name: str) -> Figure:
+    """Accuracy against a column of costs; bars are the paired standard error, the line joins what nothing beats."""
+    figure = empty(name, "accuracy, %")
+    palette = colours(rows)
+    known = [row for row in rows if row.get(cost) is not None]
+    for method in dict.fromkeys(row["method"] for row in known):
+        own = [row for row in known if row["method"] == method]
+        figure.add_scatter(
+            x=[row[cost] for row in own],
+            y=[row["accuracy"] for row in own],
+            error_y={"array": [row["standard_error"] for row in own], "thickness": 1, "width": 2},
+            mode="markers",
+            name=method,
+            marker={"size": 9, "color": palette[method]},
+            text=[row["setting"] for row in own],
+            customdata=[[row["difference"], row["standard_error"], row["seconds"]] for row in own],
+            hovertemplate=f"%{{text}}<br>{name} %{{x:.4~g}}<br>%{{y:.2f}} % (%{{customdata[0]:+.2f}} ± %{{customdata[1]:.2f}})"
+            "<br>%{customdata[2]:.1f} s",
+        )
+    best = [known[place] for place in front([(row[cost], row["accuracy"]) for row in known])]
+    figure.add_scatter(
+        x=[row[cost] for row in best],
+        y=[row["accuracy"] for row in best],
+        mode="lines",
+        name="Pareto front",
+        line={"color": "#1f2933", "width": 1, "dash": "dot"},
+        hoverinfo="skip",
+    )
+    if known:
+        value = known[0]["float_accuracy"]
+        figure.add_hline(y=value, line={"color": "#5b6773", "width": 1}, annotation_text=f"float {value:.2f} %")
+    return figure
+
+
+def layer_errors(rows: Sequence[Row]) -> Figure:
+    """Error of each layer's outputs on the calibration data, one line for each cell; of each method the best is shown."""
+    figure = empty("layer", "relative error of the outputs")
+    palette, shown = colours(rows), best_of_methods(rows)
+    for row in rows:
+        figure.add_scatter(
+            x=[layer["name"] for layer in row["layers"]],
+            y=[layer["error"] for layer in row["layers"]],
+            mode="lines+markers",
+            name=f"{row['method']}, {row['setting']}",
+            line={"color": palette[row["method"]], "width": 1.5},
+            visible=True if row["key"] in shown else "legendonly",
+        )
+    return figure
+
+
+def best_of_methods(rows: Sequence[Row]) -> set[str]:
+    """The keys of the most accurate cell of each method."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        if row["method"] not in best or row["accuracy"] > best[row["method"]]["accuracy"]:
+            best[row["method"]] = row
+    return {row["key"] for row in best.values()}
+
+
+def histogram(row: Row, what: str) -> Figure:
+    """Shares of the magnitudes of a cell's weights or activations in each layer."""
+    figure = empty("magnitude", f"share of {what}")
+    for index, (name, counts) in enumerate(row["histograms"][what].items()):
+        total = max(sum(counts), 1)
+        figure.add_bar(
+            x=[f"{place}+" if place == LARGEST_BIN else str(place) for place in range(len(counts))],
+            y=[count / total for count in counts],
+            name=name,
+            marker={"color": COLOURS[index % len(COLOURS)]},
+            visible=True if index < SHADES else "legendonly",
+        )
+    figure.update_layout(barmode="group", xaxis={"type": "category"}, height=HEIGHT - 100)
+    return figure
+
+
+def against_k(rows: Sequence[Row], columns: dict[str, str], name: str) -> Figure:
+    """Columns against K, one line for each; several offsets give a mean, and bars of one standard deviation of a single one."""
+    figure = empty("K, samples per weight and activation", name)
+    for index, (column, label) in enumerate(columns.items()):
+        groups: dict[float, list[float]] = {}
+        for row in rows:
+            if row.get(column) is not None:
+                groups.setdefault(row["k"], []).append(row[column])
+        ladder = sorted(groups)
+        means = [sum(groups[k]) / len(groups[k]) for k in ladder]
+        spread = [
+            (sum((value - mean) ** 2 for value in groups[k]) / max(len(groups[k]) - 1, 1)) ** 0.5
+            for k, mean in zip(ladder, means, strict=True)
+        ]
+        figure.add_scatter(
+            x=ladder,
+            y=means,
+            error_y={"array": spread, "thickness": 1, "width": 2, "visible": any(spread)},
+            mode="lines+markers",
+            name=label,
+            line={"color": COLOURS[index % len(COLOURS)]},
+        )
+    return figure

@@ -1,0 +1,117 @@
+"""The bench's rows as one HTML file that needs nothing else: plots that can be zoomed, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from galton.bench import figures
+from galton.bench.cells import Row
+from galton.bench.tables import front, shortened
+
+Section = tuple[str, str, list[tuple[str, Any]]]
+"""Heading, explanation, and figures with the lines above them."""
+
+ACCURACY = {"accuracy": "accuracy, %", "float_accuracy": "float"}
+SHARES = {"nonzero_weights": "weights used", "nonzero_activations": "activations used", "effective": "effective work"}
+BITS = {
+    "weight_bits": "weights",
+    "weight_bits_signed": "weights, with sign",
+    "activation_bits": "activations",
+    "activation_bits_signed": "activations, with sign",
+}
+
+
+def bench(rows: Sequence[Row], title: str) -> str:
+    """A page about methods: fronts, errors of layers, histograms of the most accurate cell of each method."""
+    rows = shortened(rows)
+    return render(rows, title, [section for own in by_network(rows) for section in comparison(own)])
+
+
+def sweep(rows: Sequence[Row], title: str, name: str = "k_weights") -> str:
+    """A page about K, the setting called `name`: accuracy, shares and bits against it, and histograms of the largest."""
+    numbered = [{**row, "k": float(row["settings"][name])} for row in shortened(rows)]
+    return render(numbered, title, [section for own in by_network(numbered) for section in curves(own)])
+
+
+def by_network(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each network that has some, without those that failed."""
+    good = [row for row in rows if "failure" not in row]
+    return [[row for row in good if row["network"] == name] for name in dict.fromkeys(row["network"] for row in good)]
+
+
+def comparison(rows: Sequence[Row]) -> list[Section]:
+    """The sections about one network in a comparison of methods."""
+    name, shown = rows[0]["network"], figures.best_of_methods(rows)
+    pictures = [("Accuracy against effective work", figures.pareto(rows, "effective", "effective work, share of dense"))]
+    if any(row.get("image_bytes") is not None for row in rows):
+        pictures.append(("Accuracy against image bytes", figures.pareto(rows, "image_bytes", "image bytes")))
+    explained = "Bars are the standard error of the paired difference from float. A click on a name hides it."
+    return [
+        (name, explained, pictures),
+        (
+            f"{name}: errors by layer",
+            "On the calibration data, ‖quantized - float‖ / ‖float‖.",
+            [("", figures.layer_errors(rows))],
+        ),
+        (
+            f"{name}: histograms",
+            "The most accurate setting of each method.",
+            histograms([row for row in rows if row["key"] in shown]),
+        ),
+    ]
+
+
+def curves(rows: Sequence[Row]) -> list[Section]:
+    """The sections about one network in a sweep."""
+    name, last = rows[0]["network"], max(rows, key=lambda row: row["k"])
+    pictures = [
+        ("Accuracy against K", figures.against_k(rows, ACCURACY, "accuracy, %")),
+        ("Weights and activations used", figures.against_k(rows, SHARES, "share")),
+        ("Bits, mean over layers", figures.against_k(rows, BITS, "bits")),
+        ("Accuracy against effective work", figures.pareto(rows, "effective", "effective work, share of dense")),
+    ]
+    explained = "Several offsets give a mean, and bars of the standard deviation of one."
+    return [(name, explained, pictures), (f"{name}: histograms", "At the largest K.", histograms([last]))]
+
+
+def histograms(rows: Sequence[Row]) -> list[tuple[str, Any]]:
+    """Weights and activations of each row."""
+    return [
+        (f"{row['method']}, {row['setting']}: {what}", figures.histogram(row, what))
+        for row in rows
+        for what in ("weights", "activations")
+        if row["histograms"][what]
+    ]
+
+
+def render(rows: Sequence[Row], title: str, sections: Sequence[Section]) -> str:
+    """The page; equal rows give equal text."""
+    drawn, number = [], 0
+    for heading, text, pictures in sections:
+        shown = []
+        for above, figure in pictures:
+            number += 1
+            html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{number}", config={"displaylogo": False})
+            shown.append((above, Markup(html)))
+        drawn.append((heading, text, shown))
+    best = {
+        own[place]["key"] for own in by_network(rows) for place in front([(row["effective"], row["accuracy"]) for row in own])
+    }
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    template = environment.from_string(files("galton.bench").joinpath("page.html").read_text())
+    return template.render(
+        title=title,
+        version=version("galton"),
+        script=Markup(get_plotlyjs()),
+        sections=drawn,
+        rows=[row for own in by_network(rows) for row in own],
+        failures=[row for row in rows if "failure" in row],
+        best=best,
+    )

@@ -1,0 +1,287 @@
+"""The bench of quantizers: cells, resumption, Dask, tables, pages in a browser."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from galton.bench import cells, page, runner, subjects, sweeps, tables
+from galton.bench.cells import Cell
+from galton.cli import main as program
+from galton.cli.benching import settings
+from galton.demo import model, training
+from galton.errors import GaltonError
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DATA = Path(__file__).parents[2] / "shared" / "data"
+SMALL = {"calibration": 12, "limit": 20}
+
+
+@pytest.fixture(autouse=True)
+def untrained(tmp_path, monkeypatch) -> None:
+    """The network of the digits with random weights in the cache, where worker processes find it too."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.manual_seed(3)
+    training.cache_file().parent.mkdir(parents=True)
+    save_file(model.make_model().state_dict(), training.cache_file())
+    subjects.load.cache_clear()
+    cells.float_right.cache_clear()
+
+
+def row(method: str, setting: int, effective: float, accuracy: float, **more: object) -> dict[str, object]:
+    """A row as a cell gives it, of two layers."""
+    layer = {"error": 0.1 * setting, "weight_bits": 3, "nonzero_weights": 0.5}
+    numbers = {"tested": 100, "float_accuracy": 90.0, "difference": accuracy - 90, "standard_error": 0.5, "seconds": 1.0}
+    bits = {"weight_bits": 3.0, "weight_bits_signed": 4.0, "activation_bits": 5.0, "activation_bits_signed": 5.0}
+    return {
+        "key": f"{method}{setting}", "network": "<toy>", "method": method, "setting": f"k_weights={setting}",
+        "settings": {"k_weights": setting}, "effective": effective, "accuracy": accuracy, "image_bytes": 1000 * setting,
+        "nonzero_weights": 0.5, "nonzero_activations": 0.25, **numbers, **bits,
+        "layers": [{"name": name, **layer} for name in ("first", "last")],
+        "histograms": {"weights": {"first": [5, 3, 1], "last": [1, 1]}, "activations": {"first": [4, 4]}}, **more,
+    }  # fmt: skip
+
+
+def test_a_cell_measures_what_torch_and_the_golden_model_compute() -> None:
+    cell = Cell("digits", "mcq", {"k_weights": 1.0, "k_activations": 2.0}, golden=2, **SMALL)
+    found = cells.measure(cell)
+    subject = subjects.load("digits", subjects.DATA)
+    quantized = cells.quantize(subject.network, subject.calibration[:12], **cell.settings)
+    labels = torch.from_numpy(subject.labels[:20])
+    with torch.no_grad():
+        before = (subject.network(subject.inputs[:20]).argmax(1) == labels).double()
+    after = (quantized(subject.inputs[:20]).argmax(1) == labels).double()
+    assert found["accuracy"] == pytest.approx(100 * float(after.mean()))
+    assert found["float_accuracy"] == pytest.approx(100 * float(before.mean()))
+    assert found["standard_error"] == pytest.approx(100 * float((after - before).std()) / 20**0.5)
+    assert found["golden_agrees"] == found["golden_tested"] == 2
+    assert found["effective"] == quantized.report()["effective"]
+    integers = {layer.name: layer.weights for layer in quantized.network.layers}
+    assert found["histograms"]["weights"] == {name: np.bincount(abs(w).ravel()).tolist() for name, w in integers.items()}
+    json.dumps(found, allow_nan=False)
+
+
+def test_warnings_go_into_the_row() -> None:
+    found = cells.measure(Cell("digits", "galton", **SMALL))
+    assert "failure" not in found
+    assert any("hidden: 12 calibration rows" in text for text in found["warnings"])
+
+
+def test_fewer_samples_take_fewer_bytes() -> None:
+    sizes = [cells.measure(Cell("digits", "mcq", {"k_weights": k}, **SMALL))["image_bytes"] for k in (0.25, 2.0)]
+    assert sizes[0] < 0.8 * sizes[1]
+
+
+def test_a_run_computes_only_what_is_missing(tmp_path, monkeypatch) -> None:
+    measured: list[str] = []
+
+    def measure(cell: Cell, threads: int) -> dict[str, object]:
+        measured.append(cell.setting)
+        failed = {"failure": "GaltonError: not today"} if cell.settings["k_weights"] == 3 else {}
+        return {"key": cell.key, "setting": cell.setting, **failed}
+
+    monkeypatch.setattr(runner, "measure", measure)
+    work = [Cell("digits", "mcq", {"k_weights": k}) for k in (1, 2, 3)]
+    first = runner.run(work[:2], tmp_path)
+    seen: list[str] = []
+    again = runner.run(work, tmp_path, done=lambda row: seen.append(row["setting"]))
+    assert again[:2] == first
+    assert measured == ["k_weights=1", "k_weights=2", "k_weights=3"]
+    assert sorted(seen) == measured
+    (tmp_path / "cells" / f"{work[0].key}.json").write_text('{"key":')
+    runner.run(work, tmp_path)
+    assert measured[3:] == ["k_weights=1", "k_weights=3"], "a broken file and a failure count as missing"
+    runner.run(work[:2], tmp_path, fresh=True)
+    assert measured[5:] == ["k_weights=1", "k_weights=2"]
+
+
+def test_what_is_finished_stays_when_a_run_is_stopped(tmp_path, monkeypatch) -> None:
+    def measure(cell: Cell, threads: int) -> dict[str, object]:
+        if cell.settings["k_weights"] == 2:
+            raise KeyboardInterrupt
+        return {"key": cell.key, "setting": cell.setting}
+
+    monkeypatch.setattr(runner, "measure", measure)
+    work = [Cell("digits", "mcq", {"k_weights": k}) for k in (1, 2)]
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(work, tmp_path)
+    assert [key for key, _ in runner.stored(tmp_path / "cells")] == [work[0].key]
+
+
+def test_a_key_depends_on_what_is_measured_only() -> None:
+    one = Cell("digits", "mcq", {"xi": 0.1, "k_weights": 1}, data="here")
+    assert one.key == Cell("digits", "mcq", {"k_weights": 1, "xi": 0.1}, data="there").key
+    others = [
+        Cell("digits", "mcq", {"xi": 0.2, "k_weights": 1}),
+        Cell("digits", "mcq", one.settings, limit=5),
+        Cell("kws", "mcq"),
+    ]
+    assert len({cell.key for cell in [one, *others]}) == 4
+
+
+def test_two_dask_workers_give_the_rows_of_one_process(tmp_path) -> None:
+    pytest.importorskip("distributed")
+    work = [Cell("digits", "mcq", {"k_weights": k}, **SMALL) for k in (1.0, 2.0)]
+    rows = [runner.run(work, tmp_path / name, dask=dask) for name, dask in (("here", None), ("there", "local:2"))]
+    for here, there in zip(*rows, strict=True):
+        assert "failure" not in there
+        same = ("key", "accuracy", "difference", "standard_error", "effective", "image_bytes", "options", "histograms")
+        assert {name: here[name] for name in same} == {name: there[name] for name in same}
+        errors = [[layer["error"] for layer in found["layers"]] for found in (here, there)]
+        assert errors[0] == pytest.approx(errors[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:two", "tcp://127.0.0.1:1"])
+def test_no_cluster_is_said(tmp_path, address, monkeypatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(runner, "TIMEOUT", "100ms")
+    with pytest.raises(GaltonError, match=re.escape(address)):
+        runner.run([Cell("digits", "mcq")], tmp_path, dask=address)
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    points = [(3, 80), (1, 50), (2, 70), (2, 75), (2.5, 74), (4, 80), (0.5, 10)]
+    beaten = {p for p in points for q in points if q != p and q[0] <= p[0] and q[1] >= p[1]}
+    assert [points[place] for place in tables.front(points)] == sorted(set(points) - beaten)
+
+
+def test_tables_are_tidy(tmp_path) -> None:
+    rows = [row("mcq", 1, 0.25, 80.0), {**row("nearest", 2, 0.5, 85.0), "options": {"k_weights": 2.0}}]
+    failed = {"network": "toy", "method": "aciq", "setting": "default", "failure": "GaltonError: no"}
+    results, layers = tables.write([*rows, failed], tmp_path)
+    with results.open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["method"], line["effective"], line["failure"]) for line in lines] == [
+        ("mcq", "0.25", ""), ("nearest", "0.5", ""), ("aciq", "", "GaltonError: no"),
+    ]  # fmt: skip
+    assert lines[1]["k_weights"] == "2.0"
+    with layers.open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["method"], line["layer"]) for line in lines] == [(m, n) for m in ("mcq", "nearest") for n in ("first", "last")]
+
+
+def test_settings_that_all_cells_share_are_not_shown() -> None:
+    rows = [row("mcq", k, 0.1, 80.0, settings={"order": "array", "xi": 1 / 3, "k_weights": k}) for k in (1, 2)]
+    assert [shown["setting"] for shown in tables.shortened(rows)] == ["k_weights=1", "k_weights=2"]
+    assert tables.shortened(rows[:1])[0]["setting"] == "order=array, xi=0.3333, k_weights=1"
+
+
+def test_settings_are_all_combinations() -> None:
+    found = settings(["k_weights=1,2.5", "order=array", 'layers={"a": {"k_weights": 1}, "b": {}}', "dynamic=true"])
+    rest = {"order": "array", "layers": {"a": {"k_weights": 1}, "b": {}}, "dynamic": True}
+    assert found == [{"k_weights": 1, **rest}, {"k_weights": 2.5, **rest}]
+    assert settings(["xi=0", 'extra={"price": 1}', 'extra={"price": 2}']) == [{"xi": 0, "extra": {"price": p}} for p in (1, 2)]
+
+
+def test_offsets_and_layers_of_a_sweep() -> None:
+    assert sweeps.drawn([], []) == [0.5]
+    found = sweeps.drawn([0.25], [0, 1])
+    assert found[0] == 0.25
+    assert len(set(found)) == 3
+    assert all(0 <= xi < 1 for xi in found)
+    alone = [sweeps.left_alone("digits", subjects.DATA, which, 16) for which in (None, "first", "both")]
+    fine = {"k_weights": 16}
+    assert alone == [{}, {"layers": {"conv1": fine}}, {"layers": {"conv1": fine, "scores": fine}}]
+
+
+def call(capsys, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the program."""
+    code = program.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_bench_from_the_command_line(capsys, tmp_path) -> None:
+    options = ["--network", "digits", "--method", "mcq", "--limit", 20, "--calibration", 12, "-j", 1, "-o", tmp_path / "out"]
+    code, out, _ = call(capsys, "bench", "quantizers", *options, "--set", "k_weights=1,2", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [line["setting"] for line in found["rows"]] == ["k_weights=1", "k_weights=2"]
+    assert all(Path(file).is_file() for file in found["files"])
+    code, out, _ = call(capsys, "bench", "quantizers", *options, "--set", "k_weights=1,-2")
+    assert code == 1, "K must be positive"
+    assert "digits, mcq, k_weights=-2: GaltonError: k_weights must be a positive number" in out
+    assert "k_weights must be a positive number" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_sweep_from_the_command_line(capsys, tmp_path) -> None:
+    options = ["--limit", 20, "--calibration", 12, "-j", 1, "-o", tmp_path, "--k", 0.5, "--k", 2, "--seed", 0, "--seed", 1]
+    code, out, _ = call(capsys, "sweep", *options, "--skip", "last", "--json")
+    rows = json.loads(out)["rows"]
+    assert code == 0
+    with (tmp_path / "results.csv").open() as file:
+        assert [line["k_weights"] for line in csv.DictReader(file)] == ["0.5", "2.0"] * 2
+    assert rows[0]["nonzero_weights"] < rows[1]["nonzero_weights"]
+    assert "Accuracy against K" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "quantizers", "--network", "lenet"], "There is no network 'lenet' on the bench; the known ones are digits,"),
+        (["bench", "quantizers", "--network", "kws", "--data", "nowhere"], "nowhere/models/mlperf_kws_dscnn.safetensors"),
+        (["bench", "quantizers", "--method", "magic"], "There is no method 'magic'"),
+        (["bench", "quantizers", "--set", "k=1"], "galton.quantize has no setting 'k'"),
+        (["bench", "quantizers", "--set", "k_weights"], "--set takes NAME=VALUE"),
+        (["bench", "quantizers", "--target", "moon"], "There is no configuration 'moon'"),
+        (["sweep", "--skip", "first", "--weight-limit", "7"], "--weight-limit 119"),
+    ],
+)
+def test_mistakes_are_said_before_anything_runs(capsys, tmp_path, arguments, message) -> None:
+    code, _, err = call(capsys, *arguments, "-o", tmp_path / "out")
+    assert code in (1, 2)
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["bench", "sweep"])
+def test_the_page_draws_in_a_browser(tmp_path, kind) -> None:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    rows = [row(method, k, 0.1 * k, 80 + k + len(method)) for method in ("mcq", "nearest") for k in (1, 2, 3)]
+    file = tmp_path / "report.html"
+    file.write_text({"bench": page.bench, "sweep": page.sweep}[kind](rows, "Toy"))
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--enable-logging=stderr",
+    ]
+    options += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=4000", "--dump-dom"]
+    done = subprocess.run([CHROMIUM, *options, file.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    assert not re.findall(r"CONSOLE.*(?:Uncaught|Error|Failed).*", done.stderr)
+    drawn = done.stdout
+    plots = re.findall(r'<div id="plot-\d+"', file.read_text())
+    assert len(plots) >= 5
+    assert len(re.findall(r'class="[^"]*\bsvg-container\b', drawn)) == len(plots)
+    points = 2 * len(rows) if kind == "bench" else len(rows)
+    assert len(re.findall(r'<path class="point\b', drawn)) >= points
+    assert "&lt;toy&gt;" in drawn
+    assert "<toy>" not in drawn
+
+
+def test_the_page_needs_nothing_else() -> None:
+    html = page.bench([row("mcq", 1, 0.2, 80.0)], "Toy")
+    assert html == page.bench([row("mcq", 1, 0.2, 80.0)], "Toy")
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", html)
+
+
+@pytest.mark.parametrize("name", list(subjects.SOURCES))
+def test_networks_of_the_data_folder_are_as_accurate_as_their_source_says(name) -> None:
+    if name not in subjects.available(DATA):
+        pytest.skip(f"There is no data folder at {DATA}")
+    subject = subjects.load(name, DATA)
+    said = {"lenet300100": 98.2, "lenet5": 99.1, "vggsmall": 84.9, "resnet20": 87.7, "resnet8": 85.5, "kws": 91.5}[name]
+    answers = subject.right(200)
+    assert 100 * answers.mean() == pytest.approx(said, abs=3 * 100 * (said / 100 * (1 - said / 100) / len(answers)) ** 0.5)
