@@ -121,7 +121,12 @@ def numbers(cell: Cell) -> Row:
     subject = subjects.load(cell.network, Path(cell.data))
     start = time.perf_counter()
     quantized = quantize(
-        subject.network, subject.calibration[: cell.calibration], method=cell.method, samples=cell.calibration, **cell.settings
+        subject.network,
+        subject.calibration[: cell.calibration],
+        method=cell.method,
+        samples=cell.calibration,
+        engine="auto",
+        **cell.settings,
     )
     seconds = time.perf_counter() - start
     report = quantized.report()
