@@ -22,7 +22,7 @@ from galton.arith import HALF, ONE, initial_residue, sample_count
 from galton.bounds import accumulator_bounds
 from galton.calibration import to_pixels
 from galton.errors import AccumulatorOverflow, GaltonError
-from galton.format import SHIFTS, STEP_BITS
+from galton.format import MULTIPLIER_BITS, NORM_BITS, SHIFTS, STEP_BITS
 from galton.lowering import Stage
 from galton.metrics import LayerMeasures, measure
 from galton.network import Activation, Ints, Layer
@@ -91,6 +91,7 @@ def fit(stage: Stage, flow: Flow, settings: Settings) -> tuple[Layer, Flow, Laye
     """The integer layer of `stage`, what comes out of it, and its measures."""
     _finite(stage)
     weights, step, clipped = integer_weights(stage, flow, settings)
+    activation = choose_activation(stage, flow, settings, weights)
     draft = Layer(
         name=stage.name,
         input_shape=stage.input_shape,
@@ -100,7 +101,9 @@ def fit(stage: Stage, flow: Flow, settings: Settings) -> tuple[Layer, Flow, Laye
         shift=SHIFTS[-1],
         low=0,
         high=0,
-        activation=choose_activation(stage, flow, settings, weights),
+        activation=activation,
+        # Nothing is rescaled yet: the shift that brings any norm to a multiplier's width.
+        norm_shift=NORM_BITS - MULTIPLIER_BITS if activation.dynamic else 0,
         stride=stage.stride,
         padding=stage.padding,
         pool=stage.pool,
