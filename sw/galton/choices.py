@@ -8,12 +8,13 @@ from math import inf
 from typing import Any
 
 from galton import quantizers
+from galton.config import CONFIGS
 from galton.errors import GaltonError
 from galton.quantizers.mcq import NORMS
 from galton.quantizers.walk import ORDERS
 
-LARGEST_WEIGHT = 119
-"""What two planes of 4 bits hold."""
+LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
+"""What two planes hold in every named configuration."""
 ACTIVATIONS = ("monte_carlo", "rounding", "bypass")
 BY_LAYER = ("k_weights", "k_activations", "dead_zone", "method", "weight_limit")
 """Settings that `layers` may replace."""

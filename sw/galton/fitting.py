@@ -21,6 +21,7 @@ from galton import reference, streaming
 from galton.arith import HALF, ONE, initial_residue, sample_count
 from galton.bounds import accumulator_bounds
 from galton.calibration import to_pixels
+from galton.config import CONFIGS
 from galton.errors import AccumulatorOverflow, GaltonError
 from galton.format import MULTIPLIER_BITS, NORM_BITS, SHIFTS, STEP_BITS
 from galton.lowering import Stage
@@ -33,7 +34,7 @@ from galton.rescale import dynamic_rescaling, rescaling
 
 Reals = NDArray[np.float64]
 
-COUNT_LIMIT = 255
+COUNT_LIMIT = min(config.count_limit for config in CONFIGS.values())
 LARGEST_STEP = (1 << STEP_BITS) - 1
 COARSER = 1.25
 """Factor by which the output's scale grows until its integers fit."""
