@@ -16,8 +16,8 @@ from galton.quantizers.walk import ORDERS
 LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
 """What two planes hold in every named configuration."""
 ACTIVATIONS = ("monte_carlo", "rounding", "bypass")
-BY_LAYER = ("k_weights", "k_activations", "dead_zone", "method", "weight_limit")
-"""Settings that `layers` may replace."""
+BY_LAYER = ("k_weights", "k_activations", "dead_zone", "method", "weight_limit", "extra")
+"""Settings that `layers` may replace; `extra` belongs to its method, and a new method takes none of the old."""
 
 
 def complete(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +37,8 @@ def for_layer(options: Mapping[str, Any], name: str) -> dict[str, Any]:
     result = dict(options)
     for pattern, own in options["layers"].items():
         if matches(name, [pattern]):
-            result.update(own)
+            changed = own.get("method", result["method"]) != result["method"]
+            result.update({"extra": {}, **own} if changed else own)
     return result
 
 
@@ -49,6 +50,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 def check(options: Mapping[str, Any]) -> None:
     """Raise GaltonError for an option out of range."""
     _check_rates(options, "")
+    quantizers.check_extra(options["method"], options["extra"])
     for layer, own in options["layers"].items():
         unknown = set(own) - set(BY_LAYER)
         if unknown:
@@ -56,6 +58,7 @@ def check(options: Mapping[str, Any]) -> None:
         _check_rates(own, f" of {layer}")
         if "method" in own:
             quantizers.named(own["method"])
+        quantizers.check_extra(own.get("method", options["method"]), own.get("extra", {}))
     for key, allowed in (("order", ORDERS), ("norm", NORMS), ("activations", ACTIVATIONS)):
         if options[key] not in allowed:
             raise GaltonError(f"{key} must be one of {', '.join(allowed)}, not {options[key]!r}")

@@ -137,7 +137,8 @@ def quantize(
         ones takes two planes, up to 119, thus twice the memory and time. The paper does not cut: 119 comes closest.
     wide_last: the last layer with weights may take two planes whatever weight_limit says: it is small, and cutting it is dear.
     accumulator_bits: static steps are made coarser where a sum could pass this width.
-    samples: inputs to calibrate with, at most. name: the network's; by default the module's class. extra: for other methods.
+    samples: inputs to calibrate with, at most. name: the network's; by default the module's class.
+    extra: the method's own options, those of galton.quantizers.EXTRA.
     engine: "accelerator" refuses what the accelerator cannot run, before any work; "graph" takes any graph; "auto" the
         accelerator where it can.
 

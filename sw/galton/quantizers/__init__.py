@@ -67,6 +67,34 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """Settings of galton.quantize for a method that are not given; "" for those that are not here."""
 
 
+EXTRA: dict[str, dict[str, str]] = {
+    "galton": {
+        "price": "of a non-zero weight, the one knob between work and accuracy, 0.05",
+        "gamma": "power of the layer's work in the price, 0.7",
+        "damping": "of H and of the regression, share of the mean diagonal, 0.05",
+        "passes": "of coordinate descent, 10",
+    },
+    "aciq": {
+        "distribution": "'laplace' or 'gauss'",
+        "allocate": "bits differ by channel",
+        "norm": "restore each channel's norm, true unless told",
+    },
+    "maly_saab": {"rank": "directions of the data that are kept exactly, 24 at most unless told"},
+    "gpfq": {"centred": "moments about the means"},
+    "gptq": {"damping": "of H, share of the mean diagonal, 0.01", "regress": "start from the regression to the float outputs"},
+}
+"""What each method takes as `extra`, and what it means; one that is not here takes nothing."""
+
+
+def check_extra(method: str, extra: Mapping[str, Any]) -> None:
+    """Raise GaltonError for options that the method does not take."""
+    known = EXTRA.get(method, {})
+    unknown = ", ".join(repr(name) for name in extra if name not in known)
+    if unknown:
+        takes = "".join(f"\n  {name}: {meaning}" for name, meaning in known.items()) or " nothing"
+        raise GaltonError(f"extra: method {method!r} has no {unknown}; it takes{takes}")
+
+
 def named(method: str) -> Quantizer:
     """The quantizer called `method`.
 
