@@ -121,10 +121,12 @@ def _layer(
         shape, taps = (1, 1, prod(shape)), (1, 1)
     else:
         taps = (int(rng.integers(1, kernel + 1)), int(rng.integers(1, kernel + 1)))
+        options["elementwise"] = bool(rng.random() < (0.1 if name == "layer0" else 0.4))
         options["stride"] = tuple(int(rng.choice([1, 1, 1, 2, 3, 4])) for _ in range(2))
         options["padding"] = _padding(rng, taps)
         options["pool"] = tuple(int(rng.choice([1, 1, 1, 2, 3])) for _ in range(2))
-    weights = _weights(rng, (outputs, *taps, shape[2]), config)
+    outputs, seen = (shape[2], 1) if options.get("elementwise") else (outputs, shape[2])
+    weights = _weights(rng, (outputs, *taps, seen), config)
     activation = _activation(rng, prod(shape))
     low, high = (-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if rng.random() < 0.3 else (0, int(rng.integers(1, 256)))
     bounds = accumulator_bounds(weights, activation, *limits, config.count_limit)

@@ -40,7 +40,10 @@ def _layer(layer: Layer, raw: Ints, count_bits: int) -> Ints:
     for ky in range(layer.weights.shape[1]):
         for kx in range(layer.weights.shape[2]):
             seen = padded[ky:, kx:][: (rows - 1) * stride_y + 1 : stride_y, : (columns - 1) * stride_x + 1 : stride_x]
-            sums += np.einsum("yxc,kc->yxk", seen, layer.weights[:, ky, kx])
+            if layer.elementwise:
+                sums += seen * layer.weights[:, ky, kx, 0]
+            else:
+                sums += np.einsum("yxc,kc->yxk", seen, layer.weights[:, ky, kx])
     result = np.zeros_like(sums)
     for k in range(len(layer.weights)):
         stored = arith.stored_bias(int(layer.bias[k]), layer.shift)

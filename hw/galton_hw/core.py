@@ -166,6 +166,7 @@ class Core(wiring.Component):
             quantizer.bypass.eq(layer.bypass),
             quantizer.dead_zone.eq(layer.dead_zone),
             quantizer.signed_raw.eq(layer.signed_input),
+            dispatch.elementwise.eq(layer.elementwise),
             dispatch.ring_rows.eq(layer.ring_rows),
             dispatch.row_drained.eq(drain.row_drained),
             drain.layer.eq(layer),
@@ -208,6 +209,8 @@ class Core(wiring.Component):
         groups: list[Group],
     ) -> None:
         """The counters of PROFILE, over one inference."""
+        # What reaches no output does not count: the layer may end before the scan gets there.
+        saturated = quantizer.saturated & quantizer.o.payload.tag.active
         increments = {
             "cycles": sequencer.counting,
             "events": dispatch.event,
@@ -215,7 +218,7 @@ class Core(wiring.Component):
             "fifo_stalls": dispatch.fifo_stall,
             "ring_stalls": dispatch.ring_stall,
             "drain_stalls": reduce(add, (group.stolen for group in groups)),
-            "saturations": quantizer.saturated,
+            "saturations": saturated,
         }
         counters = Signal(layout(PROFILE, self.config), reset_less=True)
         for field in PROFILE.fields:
@@ -228,5 +231,5 @@ class Core(wiring.Component):
             registers.counters.eq(counters),
             registers.busy.eq(sequencer.busy),
             registers.layers_done.eq(sequencer.layers_done),
-            registers.saturated.eq(quantizer.saturated),
+            registers.saturated.eq(saturated),
         ]

@@ -32,9 +32,9 @@ class Drain(wiring.Component):
     load_*, factor*: as in Rescale.
     """
 
-    settle_cycles = 9
-    """From a last fetch's end until nothing is on its way to the writer's word."""
-    finish_cycles = 15
+    settle_cycles = 11
+    """From a last fetch's end until nothing is on its way to the writer, and the word before the last one has been counted."""
+    finish_cycles = 17
     """From a last fetch's end until the flushed word has been written and counted."""
 
     def __init__(self, config: Config, tech: str = "generic") -> None:

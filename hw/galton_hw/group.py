@@ -11,18 +11,22 @@ from galton.config import Config
 from galton.format import LAYER, ROW, TABLE
 from galton_hw.dispatch import event_layout
 from galton_hw.fifo import Fifo
-from galton_hw.lanes import Lanes
+from galton_hw.lanes import Lanes, lane_count
 from galton_hw.layout import field_bits, layout
 from galton_hw.memory import OnePortMemory, TwoPortMemory
 
 
 def segment_layout(config: Config) -> data.StructLayout:
-    """A run of entries and the accumulator word that its first vector goes to; a marker has `entries` 0."""
+    """A run of entries and the accumulator word that its first vector goes to; a marker has `entries` 0.
+
+    first: of an event's segments.
+    """
     return data.StructLayout(
         {
             "magnitude": config.count_bits,
             "negative": 1,
             "marker": 1,
+            "first": 1,
             "done": field_bits(ROW, "done"),
             "start": ceil_log2(config.weight_words),
             "entries": field_bits(LAYER, "entries_long"),
@@ -34,9 +38,13 @@ def segment_layout(config: Config) -> data.StructLayout:
 class Expander(wiring.Component):
     """Events in, one segment for each kernel row out; markers go through and set the row's kernel rows and ring place.
 
-    Latency 1, throughput one segment a cycle. Sparse columns are found in a table, dense ones by adding `pitch`.
+    Latency 1, throughput one segment a cycle. Sparse columns are found in a table, dense ones by adding `pitch`. The counts of a
+    vector's lanes are gathered first, one a cycle, also while the segments of the vector before go out.
 
-    Members: `layer` constant from reset on; `table_*` host side of the segment table (sparse only).
+    Members
+    -------
+    layer: constant from reset on. table_*: host side of the segment table (sparse only).
+    gathered: the counts of an elementwise layer's vector, until `copied`; their first segment has gone out before.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,6 +53,8 @@ class Expander(wiring.Component):
             "layer": In(layout(LAYER, config)),
             "i": In(stream.Signature(event_layout(config))),
             "o": Out(stream.Signature(segment_layout(config))),
+            "gathered": Out(data.ArrayLayout(lane_count(config), config.lanes)),
+            "copied": In(1),
         }
         if config.sparse:
             members |= {
@@ -59,19 +69,25 @@ class Expander(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, layer, event, segment = self.config, self.layer, self.i.payload, self.o.payload
-        marker, free, step = Signal(), Signal(), Signal()
+        single, free, step, going = Signal(), Signal(), Signal(), Signal()
         segments, ring_start = Signal(field_bits(ROW, "segments")), Signal(len(event.column))
         index = Signal.like(segments)
         start, following_start = Signal(len(event.start)), Signal(len(event.start))
         ring, following_ring = Signal(len(event.column)), Signal(len(event.column))
         next_ring = Signal(len(event.column) + 1)
         last = Signal()
+        # A vector leaves its event behind with its first segment, so that the next one can be gathered.
+        gathered, full, room = Signal(self.gathered.shape()), Signal(), Signal()
+        short, column = Signal(reset_less=True), Signal(len(event.column), reset_less=True)
         m.d.comb += [
-            marker.eq(event.magnitude == 0),
+            self.gathered.eq(gathered),
+            single.eq(layer.elementwise & ~event.marker),
+            room.eq(~full | self.copied),
             free.eq(~self.o.valid | self.o.ready),
-            step.eq(self.i.valid & free),
-            last.eq(marker | (index == segments - 1)),
-            self.i.ready.eq(free & last),
+            going.eq(layer.elementwise & (index != 0)),
+            step.eq(free & (going | (self.i.valid & (~single | (event.last & room))))),
+            last.eq((event.marker & ~going) | (index == segments - 1)),
+            self.i.ready.eq(Mux(single, room & (~event.last | (free & ~going)), free & last & ~going)),
             start.eq(Mux(index == 0, event.start, following_start)),
             ring.eq(Mux(index == 0, ring_start, following_ring)),
             next_ring.eq(ring + layer.row_words),
@@ -79,23 +95,34 @@ class Expander(wiring.Component):
         held = Signal(segment.shape(), reset_less=True)
         valid = Signal()
         m.d.comb += [self.o.valid.eq(valid), segment.eq(held)]
+        with m.If(self.copied):
+            m.d.sync += [gathered.eq(0), full.eq(0)]
+        with m.If(self.i.valid & self.i.ready & single):
+            m.d.sync += full.eq(event.last)
+            for lane in range(config.lanes):
+                with m.If(event.lane == lane):
+                    m.d.sync += [gathered[lane].magnitude.eq(event.magnitude), gathered[lane].negative.eq(event.negative)]
         with m.If(free):
-            m.d.sync += valid.eq(self.i.valid)
+            m.d.sync += valid.eq(step)
         with m.If(step):
             m.d.sync += [
                 held.magnitude.eq(event.magnitude),
                 held.negative.eq(event.negative),
-                held.marker.eq(marker),
+                held.marker.eq(event.marker & ~going),
+                held.first.eq(index == 0),
                 held.done.eq(event.start[: len(held.done)]),
                 held.start.eq(start),
-                held.entries.eq(Mux(marker, 0, Mux(event.short, layer.entries_short, layer.entries_long))),
-                held.word.eq(ring + event.column),
+                held.entries.eq(Mux(Mux(going, short, event.short), layer.entries_short, layer.entries_long)),
+                held.word.eq(ring + Mux(going, column, event.column)),
                 index.eq(Mux(last, 0, index + 1)),
                 following_start.eq(start + layer.pitch),
                 following_ring.eq(Mux(next_ring == layer.ring_words, 0, next_ring)),
             ]
-            with m.If(marker):
+            with m.If(~going):
+                m.d.sync += [short.eq(event.short), column.eq(event.column)]
+            with m.If(event.marker & ~going):
                 m.d.sync += [
+                    held.entries.eq(0),
                     segments.eq(event.start[len(held.done) :]),
                     ring_start.eq(event.column),
                 ]
@@ -177,6 +204,7 @@ class Group(wiring.Component):
         address = Signal(len(segment.start), reset_less=True)
         magnitude, negative = Signal(len(segment.magnitude), reset_less=True), Signal(reset_less=True)
         word = Signal(len(segment.word), reset_less=True)
+        taken, copied = Signal(), Signal()
         first, high = Signal(reset_less=True), Signal(reset_less=True)
         issue, take = Signal(), Signal()
         m.d.comb += [
@@ -193,6 +221,7 @@ class Group(wiring.Component):
                 first.eq(0),
                 high.eq(~high & self.layer.two_planes),
             ]
+        m.d.sync += [taken.eq(take), copied.eq(take & self.layer.elementwise & segment.first & ~segment.marker)]
         rows_done = Signal.like(self.rows_done)
         m.d.comb += self.rows_done.eq(rows_done)
         with m.If(take):
@@ -218,9 +247,16 @@ class Group(wiring.Component):
             lanes.word.eq(Mux(self.fetch, self.fetch_word, word)),
             lanes.first.eq(first),
             lanes.high.eq(high),
-            lanes.magnitude.eq(magnitude),
-            lanes.negative.eq(negative),
+            lanes.elementwise.eq(self.layer.elementwise),
+            lanes.pixel.eq(self.layer.accumulator_skip),
+            lanes.load.eq(Mux(self.layer.elementwise, copied, taken)),
+            expander.copied.eq(copied),
             lanes.entry.eq(weights.read_data),
             self.accumulators.eq(lanes.accumulators),
         ]
+        for lane, gathered in zip(lanes.counts, expander.gathered, strict=True):
+            m.d.comb += [
+                lane.magnitude.eq(Mux(self.layer.elementwise, gathered.magnitude, magnitude)),
+                lane.negative.eq(Mux(self.layer.elementwise, gathered.negative, negative)),
+            ]
         return m

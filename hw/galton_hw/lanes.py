@@ -12,15 +12,22 @@ from galton_hw.memory import TwoPortMemory
 from galton_hw.multiplier import LaneMultipliers
 
 
-class Lanes(wiring.Component):
-    """accumulator[word] += count * weights, or read and clear, one operation a cycle.
+def lane_count(config: Config) -> data.StructLayout:
+    """A count as magnitude and sign."""
+    return data.StructLayout({"magnitude": config.count_bits, "negative": 1})
 
-    Pipeline, counted from the cycle of `issue` or `clear`: 1 the entry arrives, weights get the count's sign and their plane;
+
+class Lanes(wiring.Component):
+    """accumulator[word] += counts * weights, or read and clear, one operation a cycle.
+
+    Pipeline, counted from the cycle of `issue` or `clear`: 1 the entry arrives, weights get their counts' signs and their plane;
     2 multiply, read the accumulators; 3 add and write back. A word written in the cycle before is forwarded, so that the same
     word can be hit in every cycle.
 
     Members
     -------
+    two_planes, elementwise, pixel: of the layer; an elementwise layer's taps lie `pixel` words apart, other entries one.
+    load, counts: the count of each lane for what is issued from this cycle on.
     issue: an entry of the segment at hand, whose weights arrive in `entry` a cycle later; `first` of the segment; `high` plane.
     entry: weights, lane 0 lowest, then the step. Of 8-bit weights and of high planes the most negative one is not legal.
     word: with `first`, accumulator word of the segment; with `clear`, the word to read and clear, which is not that of the
@@ -33,13 +40,15 @@ class Lanes(wiring.Component):
         super().__init__(
             {
                 "two_planes": In(1),
+                "elementwise": In(1),
+                "pixel": In(ceil_log2(config.accumulator_words)),
+                "load": In(1),
+                "counts": In(data.ArrayLayout(lane_count(config), config.lanes)),
                 "issue": In(1),
                 "clear": In(1),
                 "word": In(ceil_log2(config.accumulator_words)),
                 "first": In(1),
                 "high": In(1),
-                "magnitude": In(config.count_bits),
-                "negative": In(1),
                 "entry": In(config.entry_bits),
                 "accumulators": Out(data.ArrayLayout(signed(config.accumulator_bits), config.lanes)),
             }
@@ -54,28 +63,31 @@ class Lanes(wiring.Component):
         # 1: the entry is here.
         issued, cleared = Signal(), Signal()
         word = Signal(len(self.word), reset_less=True)
-        first, high, negative = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        magnitude = Signal(config.count_bits, reset_less=True)
+        first, high = Signal(reset_less=True), Signal(reset_less=True)
+        counts = Signal(self.counts.shape(), reset_less=True)
+        with m.If(self.load):
+            m.d.sync += counts.eq(self.counts)
         m.d.sync += [
             issued.eq(self.issue),
             cleared.eq(self.clear),
             word.eq(self.word),
             first.eq(self.first),
             high.eq(self.high),
-            negative.eq(self.negative),
-            magnitude.eq(self.magnitude),
         ]
         following, here = Signal(len(self.word), reset_less=True), Signal(len(self.word))
         bits = config.weight_bits
         step = self.entry[config.lanes * bits :]
         m.d.comb += here.eq(Mux(first | cleared, word, following) + Mux(cleared, 0, step))
         with m.If(issued):
-            m.d.sync += following.eq(here + Mux(self.two_planes & ~high, 0, 1))
-        m.d.comb += multipliers.magnitude.eq(Mux(issued, magnitude, 0))
+            m.d.sync += following.eq(here + Mux(self.two_planes & ~high, 0, Mux(self.elementwise, self.pixel, 1)))
         for lane in range(config.lanes):
             weight = self.entry[lane * bits : (lane + 1) * bits].as_signed()
             operand = Signal(signed(8), name=f"operand_{lane}")
-            m.d.comb += [operand.eq(Mux(negative, -weight, weight)), multipliers.weights[lane].eq(operand)]
+            m.d.comb += [
+                multipliers.magnitudes[lane].eq(counts[lane].magnitude),
+                operand.eq(Mux(counts[lane].negative, -weight, weight)),
+                multipliers.weights[lane].eq(operand),
+            ]
             if config.planes == 2:
                 m.d.comb += multipliers.weights[lane].eq(Mux(high, operand << bits, operand))
 
@@ -103,6 +115,6 @@ class Lanes(wiring.Component):
             # A word is never cleared in the cycle after it was written: the marker that frees a row comes in between.
             m.d.comb += [
                 self.accumulators[lane].eq(stored[lane]),
-                sums[lane].eq(Mux(add.clear, 0, current) + multipliers.products[lane]),
+                sums[lane].eq(Mux(add.clear, 0, current + multipliers.products[lane])),
             ]
         return m

@@ -113,7 +113,7 @@ class Multiplier(wiring.Component):
 
 
 class LaneMultipliers(wiring.Component):
-    """products[i] = magnitude[i] * weights[i], unsigned 8 bit times signed 8 bit, registered before and after.
+    """products[i] = magnitudes[i] * weights[i], unsigned 8 bit times signed 8 bit, registered before and after.
 
     Latency 2, throughput 1, exact. Parameters: `lanes`, `tech`; on ice40 two lanes share a block.
     """
@@ -126,7 +126,7 @@ class LaneMultipliers(wiring.Component):
         self.lanes, self.tech = lanes, tech
         super().__init__(
             {
-                "magnitude": In(8),
+                "magnitudes": In(data.ArrayLayout(8, lanes)),
                 "weights": In(data.ArrayLayout(signed(8), lanes)),
                 "products": Out(data.ArrayLayout(signed(16), lanes)),
             }
@@ -135,20 +135,23 @@ class LaneMultipliers(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if self.tech == "generic":
-            magnitude = Signal(8, reset_less=True)
-            m.d.sync += magnitude.eq(self.magnitude)
             for lane in range(self.lanes):
+                magnitude = Signal(8, name=f"magnitude_{lane}", reset_less=True)
                 weight = Signal(signed(8), name=f"weight_{lane}", reset_less=True)
                 product = Signal(signed(16), name=f"product_{lane}", reset_less=True)
-                m.d.sync += [weight.eq(self.weights[lane]), product.eq(magnitude * weight)]
+                m.d.sync += [
+                    magnitude.eq(self.magnitudes[lane]),
+                    weight.eq(self.weights[lane]),
+                    product.eq(magnitude * weight),
+                ]
                 m.d.comb += self.products[lane].eq(product)
             return m
         for pair in range(0, self.lanes, 2):
             output = Signal(32, name=f"output_{pair}")
-            high = self.weights[pair + 1] if pair + 1 < self.lanes else Const(0, signed(8))
+            both = slice(pair, pair + 2)
             m.submodules[f"mac_{pair}"] = _mac16(
-                Cat(self.magnitude, self.magnitude),
-                Cat(self.weights[pair], high),
+                Cat(*list(self.magnitudes)[both], Const(0, 8))[:16],
+                Cat(*list(self.weights)[both], Const(0, 8))[:16],
                 output,
                 Const(1),
                 signed_a=False,

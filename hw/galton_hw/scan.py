@@ -17,7 +17,8 @@ from galton_hw.quantizer import item_layout
 def tag_layout(config: Config) -> data.StructLayout:
     """What travels through the quantizer beside an activation.
 
-    In a marker `start` holds ROW.done and ROW.segments and `column` ROW.ring_start of the row that begins.
+    In a marker `start` holds ROW.done and ROW.segments and `column` ROW.ring_start of the row that begins. In elementwise layers
+    `vector_end` and `group_end` say that an activation is the last of L neighbours, and of those of its group.
     """
     return data.StructLayout(
         {
@@ -25,6 +26,8 @@ def tag_layout(config: Config) -> data.StructLayout:
             "column": ceil_log2(config.accumulator_words),
             "short": 1,
             "active": 1,
+            "vector_end": 1,
+            "group_end": 1,
             "claim": field_bits(ROW, "claim"),
         }
     )
@@ -153,12 +156,24 @@ class Scan(wiring.Component):
         channel = Signal(layer.input_channels.shape())
         x = Signal(layer.input_columns.shape())
 
+        # Elementwise layers go from vector to vector: to the next weights and words, at the end of a group to the next one's.
+        lane = Signal(range(max(self.config.lanes, 2)))
+        owned = Signal(layer.group_channels.shape())
+        group_start = Signal(len(start))
+        pixel_end, vector_end, group_end = Signal(), Signal(), Signal()
+        m.d.comb += [
+            pixel_end.eq(channel == layer.input_channels),
+            group_end.eq(pixel_end if self.config.groups == 1 else owned == layer.group_channels - 1),
+            vector_end.eq(layer.elementwise & (group_end | (lane == self.config.lanes - 1))),
+        ]
+
         short = layer.short.bit_select(phase, 1)
         taps = Signal()
-        stride = Signal(len(start))
+        stride, next_start = Signal(len(start)), Signal(len(start))
         m.d.comb += [
             taps.eq(~short | (layer.entries_short != 0)),
             stride.eq(Mux(short_row, layer.channel_stride_short, layer.channel_stride_long)),
+            next_start.eq(start + stride),
             self.o.payload.raw.eq(reader.o.payload),
             self.o.payload.marker.eq(marker_due),
         ]
@@ -175,6 +190,8 @@ class Scan(wiring.Component):
                 tag.column.eq(column + Mux(short, layer.accumulator_skip, 0)),
                 tag.short.eq(short),
                 tag.active.eq(active & taps),
+                tag.vector_end.eq(vector_end),
+                tag.group_end.eq(group_end),
             ]
 
         with m.If(go & marker_due):
@@ -184,21 +201,32 @@ class Scan(wiring.Component):
                 finished.eq(row == layer.input_rows),
                 start.eq(record.weight_base),
                 restart.eq(record.weight_base),
+                group_start.eq(record.weight_base),
                 short_row.eq(record.short),
                 active.eq(record.segments != 0),
                 column.eq(layer.accumulator_start),
                 phase.eq(0),
             ]
         with m.Elif(go):
-            with m.If(taps):
-                m.d.sync += start.eq(start + stride)
-            m.d.sync += channel.eq(channel + 1)
-            with m.If(channel == layer.input_channels):
+            with m.If(taps & (vector_end | ~layer.elementwise)):
+                m.d.sync += start.eq(next_start)
+            m.d.sync += [channel.eq(channel + 1), lane.eq(lane + 1), owned.eq(owned + 1)]
+            with m.If(vector_end):
+                m.d.sync += [lane.eq(0), column.eq(column + 1)]
+                with m.If(group_end & ~pixel_end):
+                    m.d.sync += [start.eq(group_start), column.eq(column + 1 - layer.accumulator_skip)]
+            with m.If(group_end):
+                m.d.sync += owned.eq(0)
+            with m.If(pixel_end):
                 m.d.sync += [channel.eq(0), phase.eq(phase + 1), x.eq(x + 1)]
+                with m.If(taps):
+                    m.d.sync += group_start.eq(next_start)
                 with m.If(phase == layer.stride_x):
-                    m.d.sync += [phase.eq(0), start.eq(restart)]
+                    m.d.sync += [phase.eq(0), start.eq(restart), group_start.eq(restart)]
                 with m.If(layer.advance.bit_select(phase, 1)):
-                    m.d.sync += column.eq(column + layer.accumulator_skip)
+                    m.d.sync += column.eq(column + Mux(layer.elementwise, 1, layer.accumulator_skip))
+                with m.Elif(layer.elementwise):
+                    m.d.sync += column.eq(column + 1 - layer.accumulator_skip)
                 with m.If(x == layer.input_columns):
                     m.d.sync += [x.eq(0), marker_due.eq(1)]
         return m

@@ -9,7 +9,8 @@ cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer
 * dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
   full.
 * FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left.
-* expander: one segment a cycle into a register, which the walker empties from the next cycle on.
+* expander: one segment a cycle into a register, which the walker empties from the next cycle on. Of an elementwise layer's vector
+  it first takes the lanes, one a cycle, once the walker has had the vector before for a cycle; its segments begin with the last.
 * walker: entries in the cycles after it took a segment, but those that the drain takes; the next segment with the last entry.
 * drain: see galton_hw.drain; once a row has begun, nothing delays it.
 """
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from galton import golden
 from galton.config import Config
-from galton.decode import ParsedLayer, segment_entries
+from galton.decode import ParsedLayer, segment_entries, vector_ends
 from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NORM_BITS, ROW
 from galton.image import Image
 from galton.network import Ints
@@ -34,7 +35,7 @@ from galton.network import Ints
 FIRST_ITEM = 6
 """Cycle in which the first item reaches the dispatch: three to fetch a word, three in the quantizer."""
 FIFO_LATENCY = 2
-DRAIN_FINISH = 15
+DRAIN_FINISH = 17
 """Cycles from the end of the last fetch to the layer's last cycle."""
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
@@ -103,6 +104,10 @@ class Plan:
         self.table = segment_entries(image)
         _, columns, channels = parsed.input_shape
         self.items = columns * channels
+        # Which group gets an activation, -1 for all; and which ones have segments: of elementwise layers the last of a vector.
+        self.owner, self.ends = np.full(channels, -1), np.ones(channels, np.bool_)
+        if parsed.elementwise:
+            self.owner, self.ends = np.arange(channels) // parsed.layer["group_channels"], vector_ends(parsed, image.config)
         labels = np.arange(columns) % parsed.stride_x
         self.rows = np.array([[row["segments"], row["claim"], row["done"]] for row in parsed.rows], np.int64)
         self.labels = labels
@@ -116,11 +121,16 @@ class Plan:
             channels = self.parsed.input_shape[2]
             found = np.zeros((self.parsed.stride_x, channels, row["segments"], self.config.groups), np.int64)
             for label in self.parsed.labels:
+                addresses = self.parsed.segment_addresses(row, label)
+                behind = np.full((*addresses.shape, self.config.groups), self.parsed.dense_entries(label))
                 if self.config.sparse:
-                    addresses = self.parsed.segment_addresses(row, label)
-                    found[label] = np.stack([table[addresses] for table in self.table], axis=-1)
+                    behind = np.stack([table[addresses] for table in self.table], axis=-1)
+                if self.parsed.elementwise:
+                    last, group = np.flatnonzero(self.ends), self.owner[self.ends]
+                    vector = np.arange(len(last)) % self.parsed.vectors
+                    found[label][last, :, group] = behind[vector, :, group]
                 else:
-                    found[label] = self.parsed.dense_entries(label)
+                    found[label] = behind
             self.entries[key] = found[self.labels]
         return self.entries[key]
 
@@ -133,8 +143,7 @@ class Plan:
         for y in range(rows):
             found = np.empty(0, np.int64)
             if trace.rows[y]:
-                active = np.where(trace.columns[:, None], trace.counts[index, y], 0).reshape(-1)
-                found = np.flatnonzero(active)
+                found = np.flatnonzero(trace.sent[index, y] & trace.columns[:, None])
                 per_row = self.row_entries(y)
                 per_event = per_row.reshape(self.items, *per_row.shape[2:])[found]
                 entries.append(np.pad(per_event, ((0, 0), (0, most - per_event.shape[1]), (0, 0))))
@@ -151,8 +160,11 @@ class Plan:
             self.items,
             self.rows,
             places,
+            self.owner[places % len(self.owner)],
+            self.ends[places % len(self.ends)],
             first,
             entries,
+            self.parsed.elementwise,
             layer["ring_rows"],
             layer["output_rows"],
             self.config.fifo_depth,
@@ -183,17 +195,19 @@ compiled: Callable[..., Any] = numba.njit(cache=True)
 
 @compiled
 def walk(  # type: ignore[no-untyped-def]
-    items, rows, places, first, entries, ring_rows, output_rows, fifo_depth, offsets, owner, last_fetch, row_end
+    items, rows, places, target, whole, first, entries, elementwise, ring_rows, output_rows, fifo_depth, offsets, owner, last_fetch,
+    row_end,
 ):
     """Cycles of running a layer, and stalls for FIFOs, for the ring, and for the drain.
 
-    items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events.
+    items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events. target, whole:
+    the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
     offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)
     # When the last fifo_depth items left each group's FIFO.
     left = np.full((groups, fifo_depth), -1, np.int64)
-    pushed = 0
+    pushed, popped, copied = np.zeros(groups, np.int64), np.full(groups, -1, np.int64), np.zeros(groups, np.int64)
     # The expander's last segment: when it was made and when the walker took it; when the walker can take the next one.
     made, taken, free = np.full(groups, -1, np.int64), np.full(groups, -1, np.int64), np.zeros(groups, np.int64)
     # The drain: first fetch and last fetch of each row, and how far each walker has gone through the fetches.
@@ -212,16 +226,28 @@ def walk(  # type: ignore[no-untyped-def]
             # The event is the activation `place` of the row; those before it are zeros and take a cycle each.
             time = base if marker else base + places[event]
             leaves = time
+            only = -1 if marker else target[event]
             for group in range(groups):
-                leaves = max(leaves, left[group, pushed % fifo_depth] + 1)
+                if only < 0 or only == group:
+                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1)
             fifo_stalls += leaves - time
             ready = 0
             for group in range(groups):
-                earliest = leaves + FIFO_LATENCY
-                for segment in range(1 if marker else segments):
+                if only >= 0 and only != group:
+                    continue
+                earliest = max(leaves + FIFO_LATENCY, popped[group] + 1)
+                if elementwise and not marker:
+                    # The vector before has been copied from where this one's lanes are gathered.
+                    earliest = max(earliest, copied[group])
+                popped[group] = earliest
+                for segment in range(1 if marker else (segments if whole[event] else 0)):
                     count = 0 if marker else entries[event, segment, group]
                     made[group] = max(earliest, made[group] + 1, taken[group])
                     taken[group] = max(made[group] + 1, free[group])
+                    if segment == 0 or not elementwise:
+                        popped[group] = made[group]
+                    if elementwise and not marker and segment == 0:
+                        copied[group] = taken[group] + 1
                     if count == 0:
                         free[group] = taken[group] + 1
                         continue
@@ -241,9 +267,9 @@ def walk(  # type: ignore[no-untyped-def]
                             row, fetch = row + 1, 0
                     at_row[group], at_fetch[group] = row, fetch
                     free[group] = issued
-                left[group, pushed % fifo_depth] = made[group]
+                left[group, pushed[group] % fifo_depth] = popped[group]
+                pushed[group] += 1
                 ready = max(ready, taken[group])
-            pushed += 1
             base = leaves + 1 if marker else base + leaves - time
             if marker:
                 for _ in range(done):

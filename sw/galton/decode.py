@@ -11,6 +11,7 @@ from functools import cached_property
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from galton.config import Config
 from galton.errors import ImageError
@@ -71,6 +72,16 @@ class ParsedLayer:
         return 1 + self.layer["two_planes"]
 
     @property
+    def elementwise(self) -> bool:
+        """Whether an event carries the counts of a vector's channels, each for its own lane."""
+        return bool(self.layer["elementwise"])
+
+    @property
+    def tap_vectors(self) -> int:
+        """Vectors that an event meets at each tap."""
+        return 1 if self.elementwise else self.vectors
+
+    @property
     def shift(self) -> int:
         """Bits from total to raw output."""
         return SHIFTS[self.layer["shift"]]
@@ -106,12 +117,22 @@ class ParsedLayer:
         return np.array(starts, dtype=np.int64)
 
     def segment_addresses(self, row: Row, label: int) -> Ints:
-        """Weight (sparse: table) addresses (input channels, segments) of what an event in `row` and `label` walks."""
-        channels = self.input_shape[2]
+        """Weight (sparse: table) addresses (input channels, segments) of what an event in `row` and `label` walks.
+
+        In elementwise layers (vectors, segments), the same ones in every group.
+        """
+        channels = self.vectors if self.elementwise else self.input_shape[2]
         stride = self.layer["channel_stride_short" if row["short"] else "channel_stride_long"]
         first = row["weight_base"] + (self.labels.index(label) * channels + np.arange(channels)) * stride
         addresses: Ints = first[:, None] + np.arange(row["segments"]) * self.layer["pitch"]
         return addresses
+
+
+def vector_ends(parsed: ParsedLayer, config: Config) -> NDArray[np.bool_]:
+    """Whether an input channel of an elementwise layer is the last of a vector, (input channels,)."""
+    place = np.arange(parsed.input_shape[2]) % parsed.layer["group_channels"]
+    ends: NDArray[np.bool_] = (place % config.lanes == config.lanes - 1) | (place == parsed.layer["group_channels"] - 1)
+    return ends
 
 
 def header(image: Image) -> dict[str, int]:
@@ -188,6 +209,8 @@ def _problems(parsed: ParsedLayer, fixed: int, norm_dead_zone: int, config: Conf
         yield f"{config.groups} groups of {layer['group_channels']} channels are not {layer['output_channels']}"
     if parsed.vectors != -(-layer["group_channels"] // config.lanes):
         yield f"{parsed.vectors} vectors do not hold {layer['group_channels']} channels"
+    if parsed.elementwise and parsed.input_shape[2] != layer["output_channels"]:
+        yield f"it gives {layer['output_channels']} channels of {parsed.input_shape[2]}, each from its own"
     if any(size % window for size, window in zip(parsed.map_shape, parsed.pool, strict=False)):
         yield f"its map of {parsed.map_shape[:2]} is not made of pools of {parsed.pool}"
     if parsed.pool != (1, 1) and layer["output_channels"] % WORD_BYTES:
@@ -203,10 +226,11 @@ def _problems(parsed: ParsedLayer, fixed: int, norm_dead_zone: int, config: Conf
     if sum(row["done"] for row in parsed.rows) != layer["output_rows"] or parsed.rows[-1]["segments"]:
         yield "its rows do not complete its output"
     for label in parsed.labels:
-        starts, words = parsed.starts[label :: parsed.stride_x], parsed.dense_entries(label) // parsed.planes
-        if (np.diff(starts) != parsed.vectors).any() or parsed.dense_entries(label) % (parsed.vectors * parsed.planes):
+        starts = parsed.starts[label :: parsed.stride_x]
+        taps, rest = divmod(parsed.dense_entries(label), parsed.tap_vectors * parsed.planes)
+        if (np.diff(starts) != parsed.vectors).any() or rest:
             yield f"columns of label {label} do not walk whole pixels"
-        elif starts[0] < 0 or starts[-1] + words > layer["row_words"]:
+        elif starts[0] < 0 or starts[-1] + taps * parsed.vectors > layer["row_words"]:
             yield f"columns of label {label} walk outside the accumulators of a row"
 
 
@@ -231,6 +255,8 @@ class Weights:
 
     def columns(self, parsed: ParsedLayer, row: Row, label: int) -> Ints:
         """The weights that events in `row` and `label` meet: (input channels, segments, accumulator words, groups, L).
+
+        In elementwise layers (vectors, segments, taps, groups, L).
 
         Raises ImageError for addresses that hold nothing, and for steps that leave the segment.
         """

@@ -108,6 +108,7 @@ def fit(stage: Stage, flow: Flow, settings: Settings) -> tuple[Layer, Flow, Laye
         stride=stage.stride,
         padding=stage.padding,
         pool=stage.pool,
+        elementwise=stage.elementwise,
     )
     found = reference.layer_trace(draft, flow.raw)
     real, bias = stage.sums(flow.real), stage.bias.numpy()
@@ -149,7 +150,8 @@ def calibration_rows(stage: Stage, flow: Flow, settings: Settings) -> Rows:
     quantized = torch.from_numpy(counts * units).float().permute(0, 3, 1, 2)
     chosen = [stage.shaped(values) for values in (quantized, flow.real)]
     kernel = (stage.weight.shape[2], stage.weight.shape[3])
-    return sample_rows(chosen[0], chosen[1], kernel, stride=stage.stride, padding=stage.padding)
+    groups = len(stage.weight) if stage.elementwise else 1
+    return sample_rows(chosen[0], chosen[1], kernel, stride=stage.stride, padding=stage.padding, groups=groups)
 
 
 def choose_activation(stage: Stage, flow: Flow, settings: Settings, weights: Ints) -> Activation:

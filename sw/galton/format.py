@@ -36,6 +36,8 @@ SHIFTS = (12, 16, 20, 24)
 """The shifts that bring a total back to a raw activation; records hold the index."""
 
 MAXIMUM_KERNEL = 16
+MAXIMUM_WINDOW = 64
+"""Largest kernel of an elementwise layer."""
 MAXIMUM_STRIDE = 4
 MAXIMUM_POOL = 16
 
@@ -144,13 +146,13 @@ LAYER = Record(
         Field("advance", 4, "bit x mod stride: the accumulator column advances after this column"),
         Field("short", 4, "bit x mod stride: columns of this phase have one kernel column less"),
         Field("input_rows", 9, "rows of the input"),
-        Field("channel_stride_long", 20, "from an input channel's weights to the next one's, in rows with all kernel rows"),
+        Field("channel_stride_long", 20, "from an input channel's (elementwise: vector's) weights to the next one's, in long rows"),
         Field("entries_long", 12, "entries of a dense segment"),
-        Field("channel_stride_short", 20, "the same in rows with one kernel row less"),
+        Field("channel_stride_short", 20, "the same in rows with one kernel row less (short rows)"),
         Field("entries_short", 12, "entries of a dense segment in short phases"),
         Field("pitch", 12, "from one segment's weights (or table word) to the next kernel row's"),
         Field("two_planes", 1, "two entries a vector: low plane, then high plane"),
-        Field("elementwise", 1, "reserved: depthwise and pooling layers; 0"),
+        Field("elementwise", 1, "output channel k sees input channel k only; an event carries a count for each lane"),
         Field("accumulator_start", 13, "accumulator column, in words, of column 0's first tap"),
         Field("accumulator_skip", 13, "words from a long phase's first tap to a short phase's, and from column to column"),
         Field("row_words", 13, "accumulator words of an output row, borders included"),
@@ -218,7 +220,7 @@ PROFILE = Record(
         Field("fifo_stalls", 32, "scan cycles lost to a full event FIFO"),
         Field("ring_stalls", 32, "scan cycles lost to a full accumulator ring"),
         Field("drain_stalls", 32, "walker cycles given to the drain, summed over groups"),
-        Field("saturations", 32, "counts that were cut to the count width"),
+        Field("saturations", 32, "counts on their way to any output that were cut to the count width"),
     ],
 )
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galton import streaming
-from galton.decode import ParsedLayer, Row, Weights, header, parse, segment_entries
+from galton.decode import ParsedLayer, Row, Weights, header, parse, segment_entries, vector_ends
 from galton.errors import CalibrationError, ImageError
 from galton.format import SHIFTS, TOTAL_BITS, WORD_BYTES
 from galton.image import Image
@@ -35,14 +35,15 @@ FLOAT32_LIMIT, FLOAT64_LIMIT = 1 << 24, 1 << 53
 class LayerTrace:
     """What happened in one layer, for n inputs.
 
-    counts: (n, rows, columns, stored channels) signed, of every activation. rows, columns: whether events of an input row and
-    column
-    reach any group: rows with segments, labels with taps. norms: (n,) T of the input. saturations: (n,) counts that were cut.
-    outputs: (n, rows, columns, stored channels) raw outputs.
+    counts: (n, rows, columns, stored channels) signed, of every activation. sent: whether it makes an event, of that shape: it is
+    not 0, or the last one of a vector of an elementwise layer that has others. rows, columns: whether events of an input row and
+    column reach any group: rows with segments, labels with taps. norms: (n,) T of the input. saturations: (n,) counts of such rows
+    and columns that were cut. outputs: (n, rows, columns, stored channels) raw outputs.
     """
 
     name: str
     counts: NDArray[np.int16]
+    sent: NDArray[np.bool_]
     rows: NDArray[np.bool_]
     columns: NDArray[np.bool_]
     norms: Ints
@@ -52,7 +53,7 @@ class LayerTrace:
     @property
     def events(self) -> Ints:
         """Events of each input, (n,)."""
-        events: Ints = np.count_nonzero(self.counts[:, self.rows][:, :, self.columns], axis=(1, 2, 3))
+        events: Ints = np.count_nonzero(self.sent[:, self.rows][:, :, self.columns], axis=(1, 2, 3))
         return events
 
 
@@ -153,11 +154,11 @@ class _Plan:
             raise ImageError(f"Layer {parsed.name} can sum to {reach}. Compile the network again")
         kind = np.float32 if reach < FLOAT32_LIMIT else np.float64
         self.kind = np.dtype(kind)
-        self.matrices: dict[tuple[int, ...], list[Floats]] = {
-            key: [part.reshape(len(part), -1).astype(kind) for part in parts] for key, parts in columns.items()
+        self.weights: dict[tuple[int, ...], list[Floats]] = {
+            key: [part.astype(kind) for part in parts] for key, parts in columns.items()
         }
         height, wide, channels = parsed.input_shape
-        products = max([0, *(part.shape[1] for parts in self.matrices.values() for part in parts)]) * wide
+        products = max([0, *(part[0].size for parts in self.weights.values() for part in parts)]) * wide
         self.bytes = 32 * height * wide * channels + 8 * (products + parsed.layer["ring_words"] * self.width)
 
     def _reach(self, columns: dict[tuple[int, ...], list[Ints]]) -> int:
@@ -170,8 +171,11 @@ class _Plan:
                 gathered[drained % layer["ring_rows"]] = 0
                 drained += 1
             for part in columns[_key(row)] if row["segments"] else []:
-                sums = np.abs(part).sum(axis=0)
-                sums = sums.reshape(len(sums), -1, *gathered.shape[1:]).sum(axis=1)
+                sums = np.abs(part)
+                if self.parsed.elementwise:
+                    sums = sums.sum(axis=2).swapaxes(0, 1)
+                else:
+                    sums = sums.sum(axis=0).reshape(sums.shape[1], -1, *gathered.shape[1:]).sum(axis=1)
                 for segment, amount in enumerate(sums):
                     gathered[(row["ring_start"] // layer["row_words"] + segment) % layer["ring_rows"]] += amount
             most = max(most, int(gathered.max()))
@@ -182,7 +186,7 @@ class _Plan:
         parsed, layer, n = self.parsed, self.parsed.layer, len(memory)
         raw = _read(memory, layer["input_base"], parsed.input_shape, bool(layer["signed_input"])).reshape(n, -1)
         activation = parsed.activation
-        counts, saturations = streaming.counts(raw, activation, self.config.count_bits)
+        counts, cut = streaming.counts(raw, activation, self.config.count_bits)
         counts = counts.reshape(n, *parsed.input_shape)
         values = counts.astype(self.kind)
         accumulators = np.zeros((n, layer["ring_words"] * self.width), self.kind)
@@ -197,23 +201,45 @@ class _Plan:
                     f"Layer {parsed.name} needs {claimed - drain.drained} rows in its ring at row {y}: it would wait for ever"
                 )
             if row["segments"]:
-                for label, matrix in zip(parsed.labels, self.matrices[_key(row)], strict=True):
-                    self._accumulate(accumulators, values[:, y, label :: parsed.stride_x], row, label, matrix)
+                for label, weights in zip(parsed.labels, self.weights[_key(row)], strict=True):
+                    products = self._products(values[:, y, label :: parsed.stride_x], weights)
+                    self._accumulate(accumulators, products, row, label)
         outputs = np.stack(drain.rows, axis=1)
         _write(memory, layer["output_base"] * WORD_BYTES, outputs.reshape(n, -1))
         columns = np.isin(np.arange(parsed.input_shape[1]) % parsed.stride_x, parsed.labels)
         rows = np.array([row["segments"] > 0 for row in parsed.rows[:-1]])
         norms = streaming.norms(raw, activation.dead_zone)
-        kept = (counts.astype(np.int16), rows, columns, norms, saturations, outputs.astype(np.int16))
+        saturations = np.count_nonzero(cut.reshape(counts.shape)[:, rows][:, :, columns], axis=(1, 2, 3))
+        kept = (counts.astype(np.int16), self._sent(counts), rows, columns, norms, saturations, outputs.astype(np.int16))
         return LayerTrace(parsed.name, *kept)
 
-    def _accumulate(self, accumulators: Floats, counts: Floats, row: Row, label: int, matrix: Floats) -> None:
-        """Add the products of one row's counts (n, columns of the label, channels) where they belong."""
-        layer, vectors = self.parsed.layer, self.parsed.vectors
+    def _sent(self, counts: Ints) -> NDArray[np.bool_]:
+        """See LayerTrace."""
+        sent: NDArray[np.bool_] = counts != 0
+        if self.parsed.elementwise:
+            ends = np.flatnonzero(vector_ends(self.parsed, self.config))
+            sent[..., ends] = np.logical_or.reduceat(sent, np.concatenate([[0], ends[:-1] + 1]), axis=-1)
+        return sent
+
+    def _products(self, counts: Floats, weights: Floats) -> Floats:
+        """What one row's counts (n, columns of a label, channels) give: (n, columns, segments, taps, numbers of a pixel)."""
         n, columns, channels = counts.shape
+        pixel = self.parsed.vectors * self.width
+        if not self.parsed.elementwise:
+            products = counts.reshape(-1, channels) @ weights.reshape(channels, -1)
+            return products.reshape(n, columns, weights.shape[1], -1, pixel)
+        groups, lanes = self.config.groups, self.config.lanes
+        owned = counts.reshape(n, columns, groups, -1)
+        spare = self.parsed.vectors * lanes - owned.shape[3]
+        placed = np.pad(owned, ((0, 0), (0, 0), (0, 0), (0, spare))).reshape(n, columns, groups, -1, lanes)
+        parts = placed.swapaxes(2, 3)[:, :, None, None] * weights.transpose(1, 2, 0, 3, 4)
+        return parts.reshape(n, columns, *weights.shape[1:3], pixel)
+
+    def _accumulate(self, accumulators: Floats, products: Floats, row: Row, label: int) -> None:
+        """Add a row's products where they belong."""
+        layer, vectors = self.parsed.layer, self.parsed.vectors
+        n, columns, _, _, pixel = products.shape
         first = int(self.parsed.starts[label])
-        pixel = vectors * self.width
-        products = (counts.reshape(-1, channels) @ matrix).reshape(n, columns, row["segments"], -1, pixel)
         for segment in range(row["segments"]):
             base = (row["ring_start"] + segment * layer["row_words"]) % layer["ring_words"] + first
             for tap in range(products.shape[3]):
@@ -294,7 +320,7 @@ def _write(memory: NDArray[np.uint8], place: int, values: Ints) -> None:
 
 def _joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
     """The traces of one layer, chunk behind chunk."""
-    batched = ("counts", "norms", "saturations", "outputs")
+    batched = ("counts", "sent", "norms", "saturations", "outputs")
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in batched}
     return LayerTrace(parts[0].name, rows=parts[0].rows, columns=parts[0].columns, **joined)
 

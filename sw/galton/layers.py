@@ -20,12 +20,16 @@ class FloatLayer:
 
 @dataclass(frozen=True)
 class Convolution(FloatLayer):
-    """weight: (output channels, input channels, kernel rows, kernel columns); bias: (output channels,)."""
+    """weight: (output channels, input channels, kernel rows, kernel columns); bias: (output channels,).
+
+    depthwise: output channel k sees input channel k only; weight then has one input channel.
+    """
 
     weight: Tensor
     bias: Tensor | None
     stride: Pair
     padding: Borders
+    depthwise: bool = False
 
 
 @dataclass(frozen=True)

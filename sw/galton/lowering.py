@@ -1,7 +1,7 @@
 """Float layers -> stages: what one machine layer computes, in float. Convolution or its like, batch-norm, clamp, max-pool.
 
 Everything is folded that folds exactly; what does not (a clamp, batch-norm or max-pool on the input or after a pool) becomes an
-*identity* stage, a 1x1 convolution that gives each channel to itself. Averages are convolutions of the same diagonal kind.
+*identity* stage, a depthwise 1x1 convolution. Averages are depthwise convolutions, too.
 Vectors are maps of one pixel; a flattened map stays in (row, column, channel) order, and what follows is permuted to it.
 """
 
@@ -24,8 +24,9 @@ NO_PADDING: Borders = (0, 0, 0, 0)
 class Stage:
     """y = max-pool(clamp(conv(x) + bias)).
 
-    kind: "convolution", "linear", "average" or "identity"; the last two are `diagonal`.
-    input_shape: (rows, columns, channels). weight: (output channels, input channels, kernel rows, kernel columns), float64.
+    kind: "convolution", "depthwise", "linear", "average" or "identity".
+    input_shape: (rows, columns, channels). weight: (output channels, input channels, kernel rows, kernel columns), float64; where
+    `elementwise`, with one input channel.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Stage:
     def diagonal(self) -> bool:
         """Whether each output channel has one input channel, all its taps of one weight."""
         return self.kind in ("average", "identity")
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether output channel k sees input channel k only."""
+        return self.kind == "depthwise" or self.diagonal
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -68,7 +74,8 @@ class Stage:
         """conv(x) + bias of maps (n, channels, rows, columns), reshaped to the input shape where the stage takes a vector."""
         top, bottom, left, right = self.padding
         padded = F.pad(self.shaped(values), (left, right, top, bottom))
-        return F.conv2d(padded, self.weight.to(values.dtype), self.bias.to(values.dtype), self.stride)
+        groups = len(self.weight) if self.elementwise else 1
+        return F.conv2d(padded, self.weight.to(values.dtype), self.bias.to(values.dtype), self.stride, groups=groups)
 
     def finish(self, sums: Tensor) -> Tensor:
         """Clamp and max-pool."""
@@ -112,12 +119,13 @@ class _Lowering:
     def add(self, layer: FloatLayer) -> None:
         match layer:
             case Convolution():
-                self.push(layer.name, "convolution", layer.weight, layer.bias, layer.stride, layer.padding)
+                kind = "depthwise" if layer.depthwise else "convolution"
+                self.push(layer.name, kind, layer.weight, layer.bias, layer.stride, layer.padding)
             case Linear():
                 self.linear(layer)
             case AveragePool():
                 rows, columns = layer.window
-                weight = _diagonal(torch.full((self.map[2],), 1 / layer.divisor, dtype=torch.float64), rows, columns)
+                weight = torch.full((self.map[2], 1, rows, columns), 1 / layer.divisor, dtype=torch.float64)
                 self.push(layer.name, "average", weight, None, layer.stride, layer.padding)
             case Affine():
                 self.affine(layer)
@@ -148,7 +156,7 @@ class _Lowering:
     ) -> Stage:
         """A new stage, with the zeros that waited."""
         bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.double()
-        shape = (1, 1, weight.shape[1]) if self.flat else self.map
+        shape = (1, 1, prod(self.map)) if self.flat else self.map
         stage = Stage(name, kind, shape, weight.double(), bias, stride, _plus(self.padding, padding))
         self.stages.append(stage)
         self.padding = NO_PADDING
@@ -158,7 +166,7 @@ class _Lowering:
     def identity(self, name: str) -> Stage:
         """A stage that changes nothing but may pad."""
         channels = prod(self.map) if self.flat else self.map[2]
-        return self.push(name, "identity", _diagonal(torch.ones(channels, dtype=torch.float64)))
+        return self.push(name, "identity", torch.ones(channels, 1, 1, 1, dtype=torch.float64))
 
     def linear(self, layer: Linear) -> None:
         """A 1x1 convolution of the map seen as one pixel."""
@@ -191,8 +199,3 @@ class _Lowering:
 
 def _plus(one: Borders, other: Borders) -> Borders:
     return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
-
-
-def _diagonal(values: Tensor, rows: int = 1, columns: int = 1) -> Tensor:
-    """(channels, channels, rows, columns) with a channel's value at all its taps."""
-    return torch.diag(values)[:, :, None, None].expand(-1, -1, rows, columns).contiguous()

@@ -69,7 +69,7 @@ def measure(
         float(effective / (len(few) * layer.dense_operations)),
         float(np.linalg.norm(found.output * layer.scale - target) / max(float(np.linalg.norm(target)), 1e-30)),
         clipped,
-        int(found.saturations.sum()),
+        int(found.cut.sum()),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, SHIFTS
+from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, SHIFTS
 
 Ints = NDArray[np.int64]
 
@@ -49,6 +49,7 @@ class Layer:
     """One layer of the machine: counts, weighted sum, rescaling, clamp, max-pool.
 
     weights: (output channels, kernel rows, kernel columns, input channels), integers.
+    elementwise: output channel k sees input channel k only (depthwise convolution, pooling); weights then have one input channel.
     padding: zeros (top, bottom, left, right). stride, pool: (rows, columns); pool (1, 1) is none; windows do not overlap.
     multiplier: M_k, 0..65535; bias: B_k at scale 2^-shift without the rounding constant, both (output channels,).
     norm_shift, multiplier_shift: arith.dynamic_multiplier, where the activation is dynamic.
@@ -72,18 +73,23 @@ class Layer:
     norm_shift: int = 0
     multiplier_shift: int = 0
     scale: float = 1.0
+    elementwise: bool = False
 
     def __post_init__(self) -> None:
-        if self.weights.ndim != 4 or self.weights.shape[3] != self.input_shape[2]:
+        outputs, channels = len(self.weights), self.input_shape[2]
+        if self.weights.ndim != 4 or (self.weights.shape[3], outputs if self.elementwise else channels) != (
+            1 if self.elementwise else channels,
+            channels,
+        ):
             raise ValueError(f"{self.name}: weights {self.weights.shape} do not fit an input of shape {self.input_shape}")
-        outputs = self.weights.shape[0]
         for name in ("multiplier", "bias"):
             if getattr(self, name).shape != (outputs,):
                 raise ValueError(f"{self.name}: {name} has shape {getattr(self, name).shape}, not ({outputs},)")
         if self.shift not in SHIFTS:
             raise ValueError(f"{self.name}: shift must be one of {SHIFTS}, not {self.shift}")
-        if not max(self.weights.shape[1:3]) <= MAXIMUM_KERNEL:
-            raise ValueError(f"{self.name}: kernel {self.weights.shape[1:3]} is larger than {MAXIMUM_KERNEL}")
+        limit = MAXIMUM_WINDOW if self.elementwise else MAXIMUM_KERNEL
+        if not max(self.weights.shape[1:3]) <= limit:
+            raise ValueError(f"{self.name}: kernel {self.weights.shape[1:3]} is larger than {limit}")
         if not (1 <= min(self.stride) and max(self.stride) <= MAXIMUM_STRIDE):
             raise ValueError(f"{self.name}: stride {self.stride} is not in 1..{MAXIMUM_STRIDE}")
         if not (1 <= min(self.pool) and max(self.pool) <= MAXIMUM_POOL):

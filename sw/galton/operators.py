@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE
+from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW
 from galton.layers import (
     Affine,
     AveragePool,
@@ -27,7 +27,7 @@ from galton.layers import (
 
 NO_PADDING: Borders = (0, 0, 0, 0)
 SUPPORTED = (
-    "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding), Linear, BatchNorm1d, BatchNorm2d, ReLU, ReLU6, Hardtanh, "
+    "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding, depthwise or groups=1), Linear, BatchNorm1d, BatchNorm2d, ReLU, ReLU6, Hardtanh, "
     "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, and a last Softmax, LogSoftmax or Sigmoid"
 )
 
@@ -72,9 +72,12 @@ def convolution(call: Call) -> list[FloatLayer]:
     weight = call.constant("weight")
     assert weight is not None
     stride, dilation, kernel = call.pair("stride"), call.pair("dilation"), (weight.shape[2], weight.shape[3])
-    if call["groups"] != 1:
-        kind = "depthwise" if call["groups"] == call.shape[1] else "grouped"
-        raise Unsupported(f"{kind} convolution (groups={call['groups']})", "Conv2d with groups=1")
+    depthwise = call["groups"] == call.shape[1] == len(weight)
+    if call["groups"] != 1 and not depthwise:
+        raise Unsupported(
+            f"grouped convolution (groups={call['groups']} of {call.shape[1]} channels to {len(weight)})",
+            "Conv2d with groups=1, or depthwise with as many outputs as inputs",
+        )
     if any(step > 1 and size > 1 for step, size in zip(dilation, kernel, strict=True)):
         raise Unsupported(f"dilated convolution (dilation={dilation})", "Conv2d with dilation=1 and a larger kernel")
     if max(kernel) > MAXIMUM_KERNEL or max(stride) > MAXIMUM_STRIDE:
@@ -89,7 +92,7 @@ def convolution(call: Call) -> list[FloatLayer]:
     else:
         rows, columns = call.pair("padding")
         padding = (rows, rows, columns, columns)
-    return [Convolution(call.name, weight, call.constant("bias"), stride, padding)]
+    return [Convolution(call.name, weight, call.constant("bias"), stride, padding, depthwise and call["groups"] > 1)]
 
 
 def linear(call: Call) -> list[FloatLayer]:
@@ -184,14 +187,17 @@ def average_pool(call: Call) -> list[FloatLayer]:
 def averaging(
     call: Call, window: Pair, stride: Pair, padding: Borders = NO_PADDING, divisor: int | None = None
 ) -> list[FloatLayer]:
-    """An average; where there is only one window, with the smallest stride that leaves it at that."""
+    """An average; where there is only one window, with the largest stride that the machine has and leaves it at that."""
     sizes = (call.shape[2] + padding[0] + padding[1], call.shape[3] + padding[2] + padding[3])
     spare = (sizes[0] - window[0], sizes[1] - window[1])
-    used = tuple(min(step, rest + 1) for step, rest in zip(stride, spare, strict=True))
-    if max(window) > MAXIMUM_KERNEL or max(used, default=1) > MAXIMUM_STRIDE:
+    used = tuple(
+        step if step <= rest else max(rest + 1, min(side, MAXIMUM_STRIDE))
+        for side, step, rest in zip(window, stride, spare, strict=True)
+    )
+    if max(window) > MAXIMUM_WINDOW or max(used, default=1) > MAXIMUM_STRIDE:
         raise Unsupported(
             f"average-pool windows of {window} at stride {stride}",
-            f"windows up to {MAXIMUM_KERNEL}x{MAXIMUM_KERNEL}, at strides up to {MAXIMUM_STRIDE} or over the whole map; "
+            f"windows up to {MAXIMUM_WINDOW}x{MAXIMUM_WINDOW}, at strides up to {MAXIMUM_STRIDE} or over the whole map; "
             "two averages after another for more",
         )
     if window == (1, 1) and used == (1, 1) and padding == NO_PADDING and divisor in (None, 1):

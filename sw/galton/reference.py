@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from galton import streaming
 from galton.errors import AccumulatorOverflow
@@ -25,13 +26,13 @@ SINGLE_BITS = 24
 class LayerTrace:
     """What one layer did with n inputs.
 
-    counts: signed, (n, rows, columns, channels) of the layer's input. saturations: counts cut to the count width, (n,).
+    counts: signed, (n, rows, columns, channels) of the layer's input. cut: which of them were cut to the count width.
     norms: T of the layer's input under its dead zone, (n,). sums: accumulators before pooling, (n, *map_shape, output channels).
     output: raw, (n, *output_shape).
     """
 
     counts: Ints
-    saturations: Ints
+    cut: NDArray[np.bool_]
     norms: Ints
     sums: Ints
     output: Ints
@@ -60,10 +61,10 @@ def trace(network: Network, raw: Ints, *, count_bits: int = 8) -> list[LayerTrac
 def layer_trace(layer: Layer, raw: Ints, *, count_bits: int = 8) -> LayerTrace:
     """What `layer` does with raw inputs (n, ...), reshaped to its input shape."""
     flat = raw.reshape(len(raw), prod(layer.input_shape))
-    counts, saturations = streaming.counts(flat, layer.activation, count_bits)
+    counts, cut = streaming.counts(flat, layer.activation, count_bits)
     counts = counts.reshape(len(raw), *layer.input_shape)
     sums = convolve(counts, layer)
-    return LayerTrace(counts, saturations, streaming.norms(flat, layer.activation.dead_zone), sums, drain(layer, flat, sums))
+    return LayerTrace(counts, cut.reshape(counts.shape), streaming.norms(flat, layer.activation.dead_zone), sums, drain(layer, flat, sums))
 
 
 def drain(layer: Layer, flat: Ints, sums: Ints) -> Ints:
@@ -88,8 +89,12 @@ def convolve(counts: Ints, layer: Layer) -> Ints:
     padded = np.pad(counts.astype(kind), ((0, 0), (top, bottom), (left, right), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel_y, kernel_x), axis=(1, 2))
     windows = windows[:, :: layer.stride[0], :: layer.stride[1]][:, :rows, :columns].transpose(0, 1, 2, 4, 5, 3)
-    step = max(1, CHUNK // (rows * columns * len(matrix)))
     sums = np.empty((len(counts), rows, columns, outputs), np.int64)
+    if layer.elementwise:
+        taps = layer.weights[..., 0].transpose(1, 2, 0).astype(kind)
+        sums[:] = sum(windows[:, :, :, y, x] * taps[y, x] for y, x in np.ndindex(kernel_y, kernel_x))
+        return sums
+    step = max(1, CHUNK // (rows * columns * len(matrix)))
     for start in range(0, len(counts), step):
         patches = windows[start : start + step].reshape(-1, len(matrix))
         sums[start : start + step] = (patches @ matrix.astype(kind)).reshape(-1, rows, columns, outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from galton.format import FRACTION_BITS
 from galton.network import Activation, Ints
@@ -20,8 +21,8 @@ def effective_norms(raw: Ints, activation: Activation) -> Ints:
     return np.maximum(norms(raw, activation.dead_zone), activation.samples + 1)
 
 
-def counts(raw: Ints, activation: Activation, count_bits: int = 8) -> tuple[Ints, Ints]:
-    """Signed counts (n, size) of raw activations (n, size) in walk order, and the saturations of each row (n,).
+def counts(raw: Ints, activation: Activation, count_bits: int = 8) -> tuple[Ints, NDArray[np.bool_]]:
+    """Signed counts (n, size) of raw activations (n, size) in walk order, and which of them were cut to the count width.
 
     The carried residue needs no loop: the hits up to place j telescope to (r_0 + m * sum of magnitudes) >> F.
     """
@@ -40,6 +41,5 @@ def counts(raw: Ints, activation: Activation, count_bits: int = 8) -> tuple[Ints
         else:
             hits = (magnitude * step + activation.residue) >> FRACTION_BITS
     limit = (1 << count_bits) - 1
-    saturations = (hits > limit).sum(axis=1)
-    hits = np.minimum(hits, limit)
-    return np.where(raw < 0, -hits, hits), saturations
+    kept = np.minimum(hits, limit)
+    return np.where(raw < 0, -kept, kept), hits > limit

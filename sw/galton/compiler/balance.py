@@ -5,6 +5,9 @@ where a max-pool writes whole words. In dense configurations every channel costs
 channels go to groups by longest processing time; the permutation is folded into the next layer's weights, after the last layer
 into the image's channel order.
 
+An elementwise layer keeps the stored channels of its input. One whose input cannot be padded, since it is the network's own or
+that of a flattened map, becomes an ordinary convolution with zeros off the diagonal.
+
 A permutation changes the walk order of the next layer's input, hence the counts of a carried residue. So a layer in front of a
 Monte Carlo layer keeps its order unless `reorder` says that the caller takes the stored network for the truth.
 """
@@ -19,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galton.config import Config
-from galton.format import WORD_BYTES
+from galton.errors import FitError
+from galton.format import MAXIMUM_KERNEL, WORD_BYTES
 from galton.network import Ints, Layer, Network
 
 PADDING = -1
@@ -52,13 +56,19 @@ def store(
     """
     layers: list[Layer] = []
     shape, order = network.input_shape, np.arange(network.input_shape[2])
-    for index, layer in enumerate(network.layers):
-        following = network.layers[index + 1].activation.mode if index + 1 < len(network.layers) else None
-        movable = config.sparse and config.groups > 1 and (reorder or following != "monte_carlo")
+    chains = _chains(network)
+    for index, (given, chain) in enumerate(zip(network.layers, chains, strict=True)):
+        joined = index > 0 and len(chains[index - 1]) > 1
+        layer = plain(given) if given.elementwise and not joined else given
+        following = [after.activation.mode for after in (*chain[1:], *network.layers[index + len(chain) :][:1])]
+        movable = config.sparse and config.groups > 1 and (reorder or "monte_carlo" not in following)
         inputs = order if layer.input_shape == shape else _flattened(shape, order)
         layer_rates = np.ones(layer.input_shape[2]) if rates is None else rates[index]
-        load = (layer.weights != 0).sum(axis=(1, 2)) @ layer_rates
-        outputs = _assigned(load if movable else None, layer, config)
+        if layer.elementwise:
+            outputs = order
+        else:
+            load = (layer.weights != 0).sum(axis=(1, 2)) @ layer_rates
+            outputs = _assigned(load if movable else None, len(layer.weights), stored_channels(chain, config), config)
         stored_shape = layers[-1].output_shape if layers else network.input_shape
         flat = (*layer.input_shape[:2], len(inputs)) if layer.input_shape == shape else (1, 1, len(inputs))
         assert layer.input_shape != shape or stored_shape == flat
@@ -67,15 +77,39 @@ def store(
     return Stored(replace(network, layers=tuple(layers)), order)
 
 
-def stored_channels(layer: Layer, config: Config) -> int:
-    """Output channels with padding."""
-    unit = config.groups if layer.pool == (1, 1) else lcm(config.groups, WORD_BYTES)
-    return -(-len(layer.weights) // unit) * unit
+def _chains(network: Network) -> list[list[Layer]]:
+    """For each layer itself and the elementwise layers that follow it and share its channels."""
+    chains: list[list[Layer]] = []
+    for layer, after in zip(network.layers[::-1], (None, *network.layers[:0:-1]), strict=True):
+        joined = after is not None and after.elementwise and after.input_shape == layer.output_shape
+        chains.append([layer, *(chains[-1] if joined else [])])
+    return chains[::-1]
 
 
-def _assigned(load: NDArray[np.float64] | None, layer: Layer, config: Config) -> Ints:
+def stored_channels(chain: Sequence[Layer], config: Config) -> int:
+    """Output channels with padding of layers that share them."""
+    unit = config.groups if all(layer.pool == (1, 1) for layer in chain) else lcm(config.groups, WORD_BYTES)
+    return -(-len(chain[0].weights) // unit) * unit
+
+
+def plain(layer: Layer) -> Layer:
+    """An elementwise layer as an ordinary one.
+
+    Raises FitError for a window that no ordinary layer can have.
+    """
+    if max(layer.weights.shape[1:3]) > MAXIMUM_KERNEL:
+        raise FitError(
+            f"{layer.name}: a window of {layer.weights.shape[1:3]} on the network's input or a vector is larger than "
+            f"{MAXIMUM_KERNEL}. Smaller windows fit, one after another"
+        )
+    channels = np.arange(len(layer.weights))
+    weights = np.zeros((*layer.weights.shape[:3], len(channels)), np.int64)
+    weights[channels, :, :, channels] = layer.weights[..., 0]
+    return replace(layer, weights=weights, elementwise=False)
+
+
+def _assigned(load: NDArray[np.float64] | None, channels: int, stored: int, config: Config) -> Ints:
     """For each stored channel its real one: in order without `load`, else by longest processing time."""
-    channels, stored = len(layer.weights), stored_channels(layer, config)
     order = np.full(stored, PADDING)
     if load is None:
         order[:channels] = np.arange(channels)
@@ -101,9 +135,11 @@ def _flattened(shape: tuple[int, int, int], order: Ints) -> Ints:
 
 def _stored(layer: Layer, input_shape: tuple[int, int, int], outputs: Ints, inputs: Ints) -> Layer:
     """The layer with zero weights, multiplier and bias in padded channels."""
-    weights = layer.weights[np.maximum(outputs, 0)][..., np.maximum(inputs, 0)].astype(np.int64)
+    weights = layer.weights[np.maximum(outputs, 0)].astype(np.int64)
+    if not layer.elementwise:
+        weights = weights[..., np.maximum(inputs, 0)]
+        weights[..., inputs == PADDING] = 0
     weights[outputs == PADDING] = 0
-    weights[..., inputs == PADDING] = 0
     multiplier, bias = (
         np.where(outputs == PADDING, 0, values[np.maximum(outputs, 0)]) for values in (layer.multiplier, layer.bias)
     )

@@ -71,14 +71,19 @@ class Geometry:
         return -(-int(self.layer.weights.shape[2]) // self.layer.stride[1])
 
     @property
+    def tap_vectors(self) -> int:
+        """Vectors that an event meets at each tap: all of a pixel's, or its own in elementwise layers."""
+        return 1 if self.layer.elementwise else self.vectors
+
+    @property
     def entries_long(self) -> int:
         """Entries of a dense segment."""
-        return self.kernel_columns * self.vectors * self.planes
+        return self.kernel_columns * self.tap_vectors * self.planes
 
     @property
     def entries_short(self) -> int:
         """Entries of a dense segment in a short phase."""
-        return (self.kernel_columns - 1) * self.vectors * self.planes
+        return (self.kernel_columns - 1) * self.tap_vectors * self.planes
 
     @property
     def pitch(self) -> int:

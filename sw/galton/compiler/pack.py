@@ -29,7 +29,10 @@ class Columns:
 
 
 def columns(geometry: Geometry, group: int) -> Columns:
-    """The weights of `group` as they are walked: by row phase, label, input channel, output row, output column, vector, plane."""
+    """The weights of `group` as they are walked: by row phase, label, input channel, output row, output column, vector, plane.
+
+    In elementwise layers by row phase, label, vector, output row, output column, plane; no entry is left out there.
+    """
     lanes = [np.zeros((0, geometry.config.lanes), np.int64)]
     steps = [np.zeros(0, np.int64)]
     segments = [np.zeros((0, 2), np.int64)]
@@ -39,14 +42,18 @@ def columns(geometry: Geometry, group: int) -> Columns:
         bases[phase] = found if geometry.config.sparse else stored
         for label in geometry.labels:
             vectors = _vectors(geometry, group, phase, label)
-            if geometry.config.sparse:
+            if geometry.config.sparse and not geometry.layer.elementwise:
                 part, skips, counts = _compressed(vectors, geometry)
-                first = stored + np.concatenate([[0], np.cumsum(counts)[:-1]])
-                segments.append(np.stack([np.where(counts > 0, first, 0), counts], axis=1))
             else:
                 part = _planes(vectors, geometry).reshape(len(vectors), -1, vectors.shape[-1])
-                part = np.pad(part, ((0, 0), (0, geometry.pitch - part.shape[1]), (0, 0))).reshape(-1, vectors.shape[-1])
+                spare = 0 if geometry.config.sparse else geometry.pitch - part.shape[1]
+                part = np.pad(part, ((0, 0), (0, spare), (0, 0)))
+                counts = np.full(len(part), part.shape[1])
+                part = part.reshape(-1, vectors.shape[-1])
                 skips = np.zeros(len(part), np.int64)
+            if geometry.config.sparse:
+                first = stored + np.concatenate([[0], np.cumsum(counts)[:-1]])
+                segments.append(np.stack([np.where(counts > 0, first, 0), counts], axis=1))
             lanes.append(part)
             steps.append(skips)
             stored, found = stored + len(part), found + len(vectors)
@@ -62,6 +69,8 @@ def _vectors(geometry: Geometry, group: int, phase: int, label: int) -> Ints:
     met = np.pad(met, ((0, geometry.vectors * lanes - len(met)), (0, 0), (0, 0), (0, 0)))
     _, rows, cols, channels = met.shape
     split = met.reshape(geometry.vectors, lanes, rows, cols, channels).transpose(4, 2, 3, 0, 1)
+    if layer.elementwise:
+        return np.ascontiguousarray(split[0].transpose(2, 0, 1, 3)).reshape(geometry.vectors * rows, cols, lanes)
     return np.ascontiguousarray(split).reshape(channels * rows, cols * geometry.vectors, lanes)
 
 

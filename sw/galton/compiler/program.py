@@ -97,7 +97,7 @@ def _scan(layer: Layer, geometry: Geometry) -> dict[str, int]:
         "entries_short": geometry.entries_short,
         "pitch": geometry.pitch,
         "two_planes": geometry.planes - 1,
-        "elementwise": 0,
+        "elementwise": int(layer.elementwise),
         "accumulator_start": geometry.start,
         "accumulator_skip": geometry.vectors,
         "row_words": geometry.row_words,
