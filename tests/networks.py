@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -11,7 +12,7 @@ from galton.bounds import accumulator_bounds
 from galton.compiler import compile
 from galton.config import CONFIGS, Config
 from galton.errors import AccumulatorOverflow, FitError
-from galton.network import Activation, Ints, Layer, Network
+from galton.network import NONE, Activation, Ints, Layer, Network
 from galton.rescale import dynamic_rescaling, rescaling
 
 SMALL: dict[str, Any] = {"accumulator_words": 64, "weight_words": 4096, "data_words": 2048, "rows": 32, "channels": 96}
@@ -77,15 +78,29 @@ def _drawn(
     signed = bool(rng.random() < 0.4)
     low, high = (-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if signed else (0, int(rng.integers(1, 256)))
     shape = tuple(int(value) for value in (*rng.integers(1 + size // 4, size + 1, size=2), rng.integers(1, 5)))
-    network_shape, limits, found = (shape[0], shape[1], shape[2]), (low, high), []
-    current = network_shape
+    network_shape = (shape[0], shape[1], shape[2])
+    found: list[Layer] = []
+    inputs: list[int] = []
+    residuals: list[int] = []
+    shapes, ranges = [network_shape], [(low, high)]
     for index in range(int(rng.integers(1, layers + 1))):
-        layer = _tried(rng, f"layer{index}", current, limits, config, channels, kernel)
+        taken = index if rng.random() < 0.8 else int(rng.integers(0, index + 1))
+        layer = _tried(rng, f"layer{index}", shapes[taken], ranges[taken], config, channels, kernel)
+        if taken != index and layer.activation.dynamic:
+            taken, layer = index, _tried(rng, f"layer{index}", shapes[index], ranges[index], config, channels, kernel)
+        added = NONE
+        fitting = [tensor for tensor in range(index + 1) if tensor and shapes[tensor] == layer.output_shape]
+        if fitting and layer.pool == (1, 1) and rng.random() < 0.7:
+            added = int(rng.choice(fitting))
+            layer = replace(layer, residual_multiplier=int(rng.choice([1, rng.integers(1, 1 << 16)])))
         found.append(layer)
-        current, limits = layer.output_shape, (layer.low, layer.high)
-        if current[:2] == (1, 1) and rng.random() < 0.5:
+        inputs.append(taken)
+        residuals.append(added)
+        shapes.append(layer.output_shape)
+        ranges.append((layer.low, layer.high))
+        if layer.output_shape[:2] == (1, 1) and rng.random() < 0.5:
             break
-    return Network(name, network_shape, tuple(found), 1 / 255, low, high)
+    return Network(name, network_shape, tuple(found), 1 / 255, low, high, {}, tuple(inputs), tuple(residuals))
 
 
 def _tried(
@@ -116,7 +131,7 @@ def _layer(
 ) -> Layer:
     """A layer for an input of `shape` and raw range `limits`; ValueError where it leaves nothing."""
     options: dict[str, Any] = {}
-    outputs = int(rng.integers(1, channels + 1))
+    outputs = shape[2] if rng.random() < 0.3 else int(rng.integers(1, channels + 1))
     if rng.random() < 0.2:
         shape, taps = (1, 1, prod(shape)), (1, 1)
     else:

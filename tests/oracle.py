@@ -3,7 +3,7 @@
 import numpy as np
 
 from galton import arith
-from galton.network import Ints, Layer, Network
+from galton.network import NONE, Ints, Layer, Network
 
 
 def run(network: Network, raw: Ints, count_bits: int = 8) -> Ints:
@@ -12,12 +12,14 @@ def run(network: Network, raw: Ints, count_bits: int = 8) -> Ints:
 
 
 def _one(network: Network, values: Ints, count_bits: int) -> Ints:
-    for layer in network.layers:
-        values = _layer(layer, values.reshape(layer.input_shape), count_bits)
-    return values
+    tensors = [values]
+    for layer, taken, added in zip(network.layers, network.inputs, network.residuals, strict=True):
+        residual = tensors[added] * layer.residual_multiplier if added != NONE else None
+        tensors.append(_layer(layer, tensors[taken].reshape(layer.input_shape), residual, count_bits))
+    return tensors[-1]
 
 
-def _layer(layer: Layer, raw: Ints, count_bits: int) -> Ints:
+def _layer(layer: Layer, raw: Ints, residual: Ints | None, count_bits: int) -> Ints:
     activation, stream = layer.activation, raw.reshape(-1).tolist()
     norm, step, multiplier = arith.norm(stream, activation.dead_zone), activation.step, layer.multiplier.tolist()
     if activation.dynamic:
@@ -48,6 +50,9 @@ def _layer(layer: Layer, raw: Ints, count_bits: int) -> Ints:
     for k in range(len(layer.weights)):
         stored = arith.stored_bias(int(layer.bias[k]), layer.shift)
         for y, x in np.ndindex(rows, columns):
-            result[y, x, k] = arith.requantize(int(sums[y, x, k]), multiplier[k], stored, layer.shift, layer.low, layer.high)
+            extra = 0 if residual is None else int(residual[y, x, k])
+            result[y, x, k] = arith.requantize(
+                int(sums[y, x, k]), multiplier[k], stored, layer.shift, layer.low, layer.high, extra
+            )
     pool_y, pool_x = layer.pool
     return result.reshape(rows // pool_y, pool_y, columns // pool_x, pool_x, -1).max(axis=(1, 3))

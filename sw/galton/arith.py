@@ -117,9 +117,9 @@ def stored_bias(bias: int, shift: int) -> int:
     return bias + (1 << (shift - 1))
 
 
-def requantize(accumulator: int, multiplier: int, stored: int, shift: int, low: int, high: int) -> int:
-    """raw = clamp((acc M + B) >> shift, low, high), B as `stored_bias` gives it; ties round up."""
-    total = accumulator * multiplier + stored
+def requantize(accumulator: int, multiplier: int, stored: int, shift: int, low: int, high: int, residual: int = 0) -> int:
+    """raw = clamp((acc M + B + r M_r) >> shift, low, high), B as `stored_bias` gives it; ties round up. residual: r M_r."""
+    total = accumulator * multiplier + stored + residual
     assert fits_signed(total, TOTAL_BITS)
     return min(max(total >> shift, low), high)
 

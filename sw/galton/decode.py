@@ -163,11 +163,11 @@ def parse(image: Image) -> list[ParsedLayer]:
     if len(layers) < len(names):
         raise ImageError(f"The program has {len(layers)} layers, META names {len(names)}. Compile the network again")
     fixed = max(position, network["profile_base"] + PROFILE.words * len(layers) if network["profile_base"] else 0)
-    before = network["norm_dead_zone"]
+    before = network["norm_dead_zone"], network["input_base"]
     for parsed in layers:
         for problem in _problems(parsed, fixed, before, image.config):
             raise ImageError(f"The program of layer {parsed.name} cannot run: {problem}. Compile the network again")
-        before = parsed.layer["norm_dead_zone"]
+        before = parsed.layer["norm_dead_zone"], parsed.layer["output_base"]
     for side, shape in (("input", layers[0].input_shape), ("output", layers[-1].output_shape)):
         base, words = network[f"{side}_base"], network[f"{side}_words"]
         if base < fixed or base + words > image.config.data_words or words != -(-prod(shape) // WORD_BYTES):
@@ -186,23 +186,28 @@ def _words(program: Words, position: int, record: Record, count: int) -> list[li
     return words
 
 
-def _problems(parsed: ParsedLayer, fixed: int, norm_dead_zone: int, config: Config) -> Iterator[str]:
-    """What no core could walk."""
-    layer = parsed.layer
+def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: Config) -> Iterator[str]:
+    """What no core could walk; `normed` are dead zone and address of the tensor whose norm is known."""
+    layer, (norm_dead_zone, normed_base) = parsed.layer, normed
     extents = []
-    for base, shape in (("input_base", parsed.input_shape), ("output_base", parsed.output_shape)):
+    tensors = [("output_base", parsed.output_shape), ("input_base", parsed.input_shape)]
+    for base, shape in [*tensors, *[("residual_base", parsed.output_shape)] * layer["residual"]]:
         end = layer[base] + -(-prod(shape) // WORD_BYTES)
         extents.append((layer[base], end))
         if layer[base] < fixed or end > config.data_words:
             yield f"its {base} {layer[base]} with {end - layer[base]} words leaves {fixed}..{config.data_words}"
-    if extents[0][0] < extents[1][1] and extents[1][0] < extents[0][1]:
-        yield "its input and output overlap"
+    if any(extents[0][0] < end and start < extents[0][1] for start, end in extents[1:]):
+        yield "its output overlaps what it takes or adds"
+    if layer["residual"] and layer["pooled"]:
+        yield "it both adds a tensor and pools"
     if min(parsed.input_shape) < 1 or min(parsed.output_shape) < 1:
         yield f"its shapes are {parsed.input_shape} and {parsed.output_shape}"
     elif layer["dynamic"] and (layer["bypass"] or not layer["samples"]):
         yield "its step is dynamic without samples"
     elif layer["dynamic"] and norm_dead_zone != layer["dead_zone"]:
         yield f"the norm of its input is taken with dead zone {norm_dead_zone}, its counts with {layer['dead_zone']}"
+    elif layer["dynamic"] and normed_base != layer["input_base"]:
+        yield "its step is dynamic, but the norm of its input is no longer known"
     if len(parsed.rows) > config.rows or layer["output_channels"] > config.channels:
         yield f"it has {len(parsed.rows)} rows of {config.rows} and {layer['output_channels']} channels of {config.channels}"
     if layer["group_channels"] * config.groups != layer["output_channels"]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever a record, a section or the meaning of either changes."""
 
 WORD_BITS = 32
@@ -162,7 +162,7 @@ LAYER = Record(
         Field("output_base", 20, "word address of the output tensor"),
         Field("output_rows", 9, "rows to drain"),
         Field("signed_output", 1, "output activations are two's complement"),
-        Field("residual", 1, "reserved: add a residual tensor; 0"),
+        Field("residual", 1, "add the tensor at residual_base, of the output's shape"),
         Field("left_words", 13, "accumulator words left of the map, cleared and dropped"),
         Field("right_words", 13, "accumulator words right of the map, cleared and dropped"),
         Field("vectors", 8, "accumulator words of a pixel and group less one"),
@@ -176,6 +176,9 @@ LAYER = Record(
         Field("pooled", 1, "there is a max-pool"),
         Field("pool_y", 4, "height of the max-pool window less one"),
         Field("output_channels", 16, "stored output channels: CHANNEL records that follow"),
+        Field("residual_base", 20, "word address of the residual tensor"),
+        Field("signed_residual", 1, "its activations are two's complement"),
+        Field("residual_multiplier", MULTIPLIER_BITS, "M_r"),
     ],
 )
 

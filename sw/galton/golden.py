@@ -190,7 +190,10 @@ class _Plan:
         counts = counts.reshape(n, *parsed.input_shape)
         values = counts.astype(self.kind)
         accumulators = np.zeros((n, layer["ring_words"] * self.width), self.kind)
-        drain = _Drain(parsed, self.width, self.config.accumulator_bits, self._multipliers(raw))
+        residual = None
+        if layer["residual"]:
+            residual = _read(memory, layer["residual_base"], parsed.map_shape, bool(layer["signed_residual"]))
+        drain = _Drain(parsed, self.width, self.config.accumulator_bits, self._multipliers(raw), residual)
         claimed = 0
         for y, row in enumerate(parsed.rows):
             for _ in range(row["done"]):
@@ -258,13 +261,16 @@ class _Plan:
 
 
 class _Drain:
-    """Takes accumulator rows in order, rescales, clamps, pools.
+    """Takes accumulator rows in order, rescales, adds the residual (n, rows, columns, channels) if there is one, clamps, pools.
 
     rows: raw output rows (n, columns, stored channels) so far. drained: rows taken.
     """
 
-    def __init__(self, parsed: ParsedLayer, width: int, accumulator_bits: int, multiplier: Ints) -> None:
+    def __init__(
+        self, parsed: ParsedLayer, width: int, accumulator_bits: int, multiplier: Ints, residual: Ints | None
+    ) -> None:
         self.parsed, self.width, self.accumulator_bits, self.multiplier = parsed, width, accumulator_bits, multiplier
+        self.residual = residual
         self.drained = 0
         self.rows: list[Ints] = []
 
@@ -280,7 +286,8 @@ class _Drain:
         pixels = mapped.transpose(0, 1, 3, 2, 4).reshape(n, shape[1], -1, parsed.vectors * lanes)[..., : layer["group_channels"]]
         sums = _wrap(pixels.reshape(n, shape[1], -1).astype(np.int64), self.accumulator_bits)
         whole[:] = 0
-        totals = _wrap(sums * self.multiplier + parsed.bias, TOTAL_BITS)
+        added = 0 if self.residual is None else self.residual[:, self.drained] * layer["residual_multiplier"]
+        totals = _wrap(sums * self.multiplier + parsed.bias + added, TOTAL_BITS)
         raw = np.clip(totals >> parsed.shift, layer["low"], layer["high"])
         pool_y, pool_x = parsed.pool
         raw = raw.reshape(n, -1, pool_x, raw.shape[2]).max(axis=2)

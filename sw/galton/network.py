@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, SHIFTS
+from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, MULTIPLIER_BITS, SHIFTS
 
 Ints = NDArray[np.int64]
+
+NONE = -1
+"""In Network.residuals: nothing is added."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Layer:
     elementwise: output channel k sees input channel k only (depthwise convolution, pooling); weights then have one input channel.
     padding: zeros (top, bottom, left, right). stride, pool: (rows, columns); pool (1, 1) is none; windows do not overlap.
     multiplier: M_k, 0..65535; bias: B_k at scale 2^-shift without the rounding constant, both (output channels,).
+    residual_multiplier: M_r, 0..65535, of the tensor that Network.residuals adds; 0 for none.
     norm_shift, multiplier_shift: arith.dynamic_multiplier, where the activation is dynamic.
     scale: real value of one step of the raw output.
 
@@ -74,6 +78,7 @@ class Layer:
     multiplier_shift: int = 0
     scale: float = 1.0
     elementwise: bool = False
+    residual_multiplier: int = 0
 
     def __post_init__(self) -> None:
         outputs, channels = len(self.weights), self.input_shape[2]
@@ -96,6 +101,10 @@ class Layer:
             raise ValueError(f"{self.name}: pool {self.pool} is not in 1..{MAXIMUM_POOL}")
         if not (-128 <= self.low <= 0 <= self.high <= (127 if self.low < 0 else 255)):
             raise ValueError(f"{self.name}: {self.low}..{self.high} is not a range of raw bytes")
+        if not 0 <= self.residual_multiplier < 1 << MULTIPLIER_BITS:
+            raise ValueError(f"{self.name}: residual_multiplier {self.residual_multiplier} does not fit {MULTIPLIER_BITS} bits")
+        if self.residual_multiplier and self.pool != (1, 1):
+            raise ValueError(f"{self.name}: a layer cannot both add a tensor and max-pool")
         if min(self.output_shape) < 1:
             raise ValueError(f"{self.name}: an input of shape {self.input_shape} leaves no output")
 
@@ -127,12 +136,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in order; each consumes the raw output of the one before, reshaped where it is fully connected.
+    """Layers in order; each consumes a raw tensor from before, reshaped where it is fully connected, and may add another one.
+
+    Tensor 0 is the network's input, tensor i + 1 the output of layer i; the last one is the network's output.
 
     input_scale: real value of one raw step; raw inputs are integers in input_low..input_high.
+    inputs: the tensor that each layer takes; () for the one before.
+    residuals: the tensor that each layer adds in its drain, of the shape of its output, NONE for none; () for none at all.
     labels: anything worth keeping about the network (JSON values).
 
-    Raises ValueError where a layer does not take what the one before gives.
+    Raises ValueError where a layer does not take what a tensor gives, and for a dynamic step on another tensor than the one before:
+    the machine has the norm of the last tensor only.
     """
 
     name: str
@@ -142,29 +156,54 @@ class Network:
     input_low: int = 0
     input_high: int = 255
     labels: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[int, ...] = ()
+    residuals: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError(f"{self.name} has no layers")
-        shape = self.input_shape
-        for layer in self.layers:
+        count = len(self.layers)
+        object.__setattr__(self, "inputs", tuple(self.inputs) or tuple(range(count)))
+        object.__setattr__(self, "residuals", tuple(self.residuals) or (NONE,) * count)
+        if (len(self.inputs), len(self.residuals)) != (count, count):
+            raise ValueError(f"{self.name} has {count} layers, but {len(self.inputs)} inputs and {len(self.residuals)} residuals")
+        for index, (layer, taken, added) in enumerate(zip(self.layers, self.inputs, self.residuals, strict=True)):
+            if not (0 <= taken <= index and NONE <= added <= index):
+                raise ValueError(f"{layer.name} takes tensor {taken} and adds {added}; there are 0..{index} before it")
+            shape = self.tensor_shape(taken)
             if layer.input_shape not in (shape, (1, 1, prod(shape))):
                 raise ValueError(f"{layer.name} takes an input of shape {layer.input_shape}, but gets {shape}")
-            shape = layer.output_shape
+            if (added != NONE) != (layer.residual_multiplier > 0):
+                raise ValueError(f"{layer.name} adds tensor {added} with a residual_multiplier of {layer.residual_multiplier}")
+            if added != NONE and self.tensor_shape(added) != layer.output_shape:
+                raise ValueError(f"{layer.name} adds {self.tensor_shape(added)} to an output of shape {layer.output_shape}")
+            if layer.activation.dynamic and taken != index:
+                raise ValueError(f"{layer.name} has a dynamic step, but does not take the tensor before it")
 
-    @property
-    def input_signed(self) -> bool:
-        """Whether the raw input is two's complement."""
-        return self.input_low < 0
+    def tensor_shape(self, tensor: int) -> tuple[int, int, int]:
+        """Rows, columns, channels of a tensor."""
+        return self.layers[tensor - 1].output_shape if tensor else self.input_shape
+
+    def tensor_range(self, tensor: int) -> tuple[int, int]:
+        """Smallest and largest raw integer of a tensor."""
+        if tensor == 0:
+            return self.input_low, self.input_high
+        return self.layers[tensor - 1].low, self.layers[tensor - 1].high
+
+    def signed(self, tensor: int) -> bool:
+        """Whether a tensor's bytes are two's complement."""
+        return self.tensor_range(tensor)[0] < 0
+
+    def last_use(self, tensor: int) -> int:
+        """The last layer that takes or adds a tensor; the number of layers for the output, -1 for none."""
+        if tensor == len(self.layers):
+            return tensor
+        return max([-1, *(index for index, used in enumerate(zip(self.inputs, self.residuals, strict=True)) if tensor in used)])
 
     @property
     def output_scale(self) -> float:
         """Real value of one raw output step."""
         return self.layers[-1].scale
-
-    def signed_input(self, index: int) -> bool:
-        """Whether layer `index` reads two's complement bytes."""
-        return self.layers[index - 1].signed if index else self.input_signed
 
     def raw_input(self, values: NDArray[np.floating[Any]]) -> Ints:
         """Raw integers of real inputs (n, rows, columns, channels): round(value / input_scale), clamped.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from galton import streaming
 from galton.errors import AccumulatorOverflow
 from galton.format import MULTIPLIER_BITS, SHIFTS, TOTAL_BITS
-from galton.network import Ints, Layer, Network
+from galton.network import NONE, Ints, Layer, Network
 
 CHUNK = 1 << 22
 """Numbers in the largest matrix of patches that is held at a time."""
@@ -43,33 +43,54 @@ def run(network: Network, raw: Ints, *, count_bits: int = 8) -> Ints:
 
     Raises ValueError for a wrong shape or integers outside the input's range, AccumulatorOverflow where a total passes 32 bits.
     """
-    values = _checked(network, raw)
-    for layer in network.layers:
-        values = layer_trace(layer, values, count_bits=count_bits).output
-    return values
+    tensors = _Tensors(network, raw)
+    for index in range(len(network.layers)):
+        tensors.step(index, count_bits)
+    return tensors.held[-1]
 
 
 def trace(network: Network, raw: Ints, *, count_bits: int = 8) -> list[LayerTrace]:
     """What every layer did, in order; raises like `run`."""
-    values, traces = _checked(network, raw), []
-    for layer in network.layers:
-        traces.append(layer_trace(layer, values, count_bits=count_bits))
-        values = traces[-1].output
-    return traces
+    tensors = _Tensors(network, raw)
+    return [tensors.step(index, count_bits) for index in range(len(network.layers))]
 
 
-def layer_trace(layer: Layer, raw: Ints, *, count_bits: int = 8) -> LayerTrace:
-    """What `layer` does with raw inputs (n, ...), reshaped to its input shape."""
+class _Tensors:
+    """The tensors of a network that are still needed, by number."""
+
+    def __init__(self, network: Network, raw: Ints) -> None:
+        self.network, self.held = network, [_checked(network, raw)]
+
+    def step(self, index: int, count_bits: int) -> LayerTrace:
+        """Run layer `index`."""
+        network, held = self.network, self.held
+        layer, added = network.layers[index], network.residuals[index]
+        found = layer_trace(layer, held[network.inputs[index]], held[added] if added != NONE else None, count_bits=count_bits)
+        held.append(found.output)
+        for tensor in range(index + 1):
+            if network.last_use(tensor) <= index:
+                held[tensor] = held[tensor][:0]
+        return found
+
+
+def layer_trace(layer: Layer, raw: Ints, residual: Ints | None = None, *, count_bits: int = 8) -> LayerTrace:
+    """What `layer` does with raw inputs (n, ...), reshaped to its input shape, and raw integers to add (n, *output_shape)."""
     flat = raw.reshape(len(raw), prod(layer.input_shape))
     counts, cut = streaming.counts(flat, layer.activation, count_bits)
     counts = counts.reshape(len(raw), *layer.input_shape)
     sums = convolve(counts, layer)
-    return LayerTrace(counts, cut.reshape(counts.shape), streaming.norms(flat, layer.activation.dead_zone), sums, drain(layer, flat, sums))
+    norms, output = streaming.norms(flat, layer.activation.dead_zone), drain(layer, flat, sums, residual)
+    return LayerTrace(counts, cut.reshape(counts.shape), norms, sums, output)
 
 
-def drain(layer: Layer, flat: Ints, sums: Ints) -> Ints:
-    """Raw outputs (n, *output_shape) from accumulators; `flat` is the layer's raw input, (n, size), for its norm."""
+def drain(layer: Layer, flat: Ints, sums: Ints, residual: Ints | None = None) -> Ints:
+    """Raw outputs (n, *output_shape) from accumulators; `flat` is the layer's raw input, (n, size), for its norm.
+
+    residual: raw integers to add, (n, *output_shape).
+    """
     total = sums * _multipliers(layer, flat) + (layer.bias + (1 << (layer.shift - 1)))
+    if residual is not None:
+        total += residual * layer.residual_multiplier
     if total.size and not -(1 << (TOTAL_BITS - 1)) <= total.min() <= total.max() < 1 << (TOTAL_BITS - 1):
         raise AccumulatorOverflow(f"{layer.name}: a total of {total.min()}..{total.max()} does not fit {TOTAL_BITS} bits")
     output = np.clip(total >> layer.shift, layer.low, layer.high)

@@ -5,7 +5,7 @@ where a max-pool writes whole words. In dense configurations every channel costs
 channels go to groups by longest processing time; the permutation is folded into the next layer's weights, after the last layer
 into the image's channel order.
 
-An elementwise layer keeps the stored channels of its input. One whose input cannot be padded, since it is the network's own or
+Tensors that meet in a sum share their stored channels, and so do input and output of an elementwise layer. One whose input cannot be padded, since it is the network's own or
 that of a flattened map, becomes an ordinary convolution with zeros off the diagonal.
 
 A permutation changes the walk order of the next layer's input, hence the counts of a carried residue. So a layer in front of a
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from galton.config import Config
 from galton.errors import FitError
 from galton.format import MAXIMUM_KERNEL, WORD_BYTES
-from galton.network import Ints, Layer, Network
+from galton.network import NONE, Ints, Layer, Network
 
 PADDING = -1
 """In an order: a stored channel that no real one stands behind."""
@@ -54,42 +54,67 @@ def store(
 
     `rates`, for each layer, are events per input channel (real order) and inference; all alike where they are not given.
     """
+    kept = tuple(plain(layer) if layer.elementwise and not _joined(network, index) else layer for index, layer in enumerate(network.layers))
+    network = replace(network, layers=kept)
+    classes = _classes(network)
+    orders: dict[int, Ints] = {0: np.arange(network.input_shape[2])}
+    for layer, name in zip(network.layers, classes[1:], strict=True):
+        if name not in orders:
+            members = [tensor for tensor, other in enumerate(classes) if other == name]
+            orders[name] = _assigned(_load(network, members, rates, config, reorder), len(layer.weights), _unit(network, members, config), config)
+        elif name == 0 and len(orders[0]) % _unit(network, [tensor for tensor, other in enumerate(classes) if other == 0], config):
+            raise FitError(
+                f"{layer.name} adds the network's input, whose {network.input_shape[2]} channels {config.name} cannot pad. "
+                "A layer between them makes it fit"
+            )
     layers: list[Layer] = []
-    shape, order = network.input_shape, np.arange(network.input_shape[2])
-    chains = _chains(network)
-    for index, (given, chain) in enumerate(zip(network.layers, chains, strict=True)):
-        joined = index > 0 and len(chains[index - 1]) > 1
-        layer = plain(given) if given.elementwise and not joined else given
-        following = [after.activation.mode for after in (*chain[1:], *network.layers[index + len(chain) :][:1])]
-        movable = config.sparse and config.groups > 1 and (reorder or "monte_carlo" not in following)
-        inputs = order if layer.input_shape == shape else _flattened(shape, order)
-        layer_rates = np.ones(layer.input_shape[2]) if rates is None else rates[index]
-        if layer.elementwise:
-            outputs = order
-        else:
-            load = (layer.weights != 0).sum(axis=(1, 2)) @ layer_rates
-            outputs = _assigned(load if movable else None, len(layer.weights), stored_channels(chain, config), config)
-        stored_shape = layers[-1].output_shape if layers else network.input_shape
-        flat = (*layer.input_shape[:2], len(inputs)) if layer.input_shape == shape else (1, 1, len(inputs))
-        assert layer.input_shape != shape or stored_shape == flat
-        layers.append(_stored(layer, flat, outputs, inputs))
-        shape, order = layer.output_shape, outputs
-    return Stored(replace(network, layers=tuple(layers)), order)
+    for index, layer in enumerate(network.layers):
+        taken = network.inputs[index]
+        shape, order = network.tensor_shape(taken), orders[classes[taken]]
+        joined = layer.input_shape == shape
+        inputs = order if joined else _flattened(shape, order)
+        flat = (*layer.input_shape[:2], len(inputs)) if joined else (1, 1, len(inputs))
+        layers.append(_stored(layer, flat, orders[classes[index + 1]], inputs))
+    input_shape = (*network.input_shape[:2], len(orders[0]))
+    return Stored(replace(network, input_shape=input_shape, layers=tuple(layers)), orders[classes[-1]])
 
 
-def _chains(network: Network) -> list[list[Layer]]:
-    """For each layer itself and the elementwise layers that follow it and share its channels."""
-    chains: list[list[Layer]] = []
-    for layer, after in zip(network.layers[::-1], (None, *network.layers[:0:-1]), strict=True):
-        joined = after is not None and after.elementwise and after.input_shape == layer.output_shape
-        chains.append([layer, *(chains[-1] if joined else [])])
-    return chains[::-1]
+def _joined(network: Network, index: int) -> bool:
+    """Whether a layer takes the map of another one, which can be padded."""
+    taken = network.inputs[index]
+    return taken > 0 and network.layers[index].input_shape == network.tensor_shape(taken)
 
 
-def stored_channels(chain: Sequence[Layer], config: Config) -> int:
-    """Output channels with padding of layers that share them."""
-    unit = config.groups if all(layer.pool == (1, 1) for layer in chain) else lcm(config.groups, WORD_BYTES)
-    return -(-len(chain[0].weights) // unit) * unit
+def _classes(network: Network) -> list[int]:
+    """For each tensor the first of those with which it shares its channels: through elementwise layers and sums."""
+    classes = list(range(len(network.layers) + 1))
+    for index, (layer, taken, added) in enumerate(zip(network.layers, network.inputs, network.residuals, strict=True)):
+        for other in [taken] * layer.elementwise + [added] * (added != NONE):
+            first, second = sorted((classes[other], classes[index + 1]))
+            classes = [first if name == second else name for name in classes]
+    return classes
+
+
+def _unit(network: Network, tensors: Sequence[int], config: Config) -> int:
+    """What the stored channels of tensors that share them must be a multiple of."""
+    pooled = any(tensor and network.layers[tensor - 1].pool != (1, 1) for tensor in tensors)
+    return lcm(config.groups, WORD_BYTES) if pooled else config.groups
+
+
+def _load(
+    network: Network, tensors: Sequence[int], rates: Sequence[NDArray[np.float64]] | None, config: Config, reorder: bool
+) -> NDArray[np.float64] | None:
+    """Work of each channel that the tensors share; None where they must keep their order."""
+    modes = {layer.activation.mode for layer, taken in zip(network.layers, network.inputs, strict=True) if taken in tensors}
+    if not config.sparse or config.groups == 1 or ("monte_carlo" in modes and not reorder):
+        return None
+    load = np.zeros(len(network.layers[max(tensors) - 1].weights))
+    for index in (tensor - 1 for tensor in tensors if tensor):
+        layer = network.layers[index]
+        if not layer.elementwise:
+            layer_rates = np.ones(layer.input_shape[2]) if rates is None else rates[index]
+            load += (layer.weights != 0).sum(axis=(1, 2)) @ layer_rates
+    return load
 
 
 def plain(layer: Layer) -> Layer:
@@ -108,8 +133,9 @@ def plain(layer: Layer) -> Layer:
     return replace(layer, weights=weights, elementwise=False)
 
 
-def _assigned(load: NDArray[np.float64] | None, channels: int, stored: int, config: Config) -> Ints:
+def _assigned(load: NDArray[np.float64] | None, channels: int, unit: int, config: Config) -> Ints:
     """For each stored channel its real one: in order without `load`, else by longest processing time."""
+    stored = -(-channels // unit) * unit
     order = np.full(stored, PADDING)
     if load is None:
         order[:channels] = np.arange(channels)

@@ -13,7 +13,7 @@ from galton.bounds import accumulator_bounds, largest_count
 from galton.config import Config
 from galton.errors import AccumulatorOverflow
 from galton.format import MULTIPLIER_BITS, NORM_BITS, SHIFTS, TOTAL_BITS
-from galton.network import Ints, Layer, Network
+from galton.network import NONE, Ints, Layer, Network
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,13 @@ def certify(network: Network, config: Config) -> tuple[Certificate, ...]:
 
     Raises AccumulatorOverflow with layer, bound, width and the nearest setting that fits.
     """
-    low, high, values = network.input_low, network.input_high, prod(network.input_shape)
-    certificates = []
-    for layer in network.layers:
-        certificates.append(_certificate(layer, low, high, values, config))
-        low, high, values = layer.low, layer.high, prod(layer.output_shape[:2]) * _live_channels(layer)
+    certificates, values = [], [prod(network.input_shape)]
+    for index, layer in enumerate(network.layers):
+        taken, added = network.inputs[index], network.residuals[index]
+        low, high = network.tensor_range(taken)
+        most = max(map(abs, network.tensor_range(added))) * layer.residual_multiplier if added != NONE else 0
+        certificates.append(_certificate(layer, low, high, values[taken], most, config))
+        values.append(prod(layer.output_shape[:2]) * _live_channels(layer))
     return tuple(certificates)
 
 
@@ -63,8 +65,8 @@ def _live_channels(layer: Layer) -> int:
     return int((weighted | (layer.bias != 0)).sum())
 
 
-def _certificate(layer: Layer, low: int, high: int, values: int, config: Config) -> Certificate:
-    """The certificate of a layer with `values` raw inputs that can be other than 0, in low..high."""
+def _certificate(layer: Layer, low: int, high: int, values: int, residual: int, config: Config) -> Certificate:
+    """The certificate of a layer with `values` raw inputs that can be other than 0, in low..high; it adds up to `residual`."""
     magnitude = max(-low, high)
     count = largest_count(layer.activation, magnitude, config.count_limit)
     bounds = accumulator_bounds(layer.weights, layer.activation, low, high, config.count_limit)
@@ -73,10 +75,10 @@ def _certificate(layer: Layer, low: int, high: int, values: int, config: Config)
         raise AccumulatorOverflow(_accumulator_message(layer, low, high, int(bounds.argmax()), bounds, count, config))
     multiplier = _multipliers(layer, values * magnitude)
     stored = np.array([abs(stored_bias(int(value), layer.shift)) for value in layer.bias], dtype=np.int64)
-    totals = bounds * multiplier + stored
+    totals = bounds * multiplier + stored + residual
     total = int(totals.max())
     if signed_bits(total) > TOTAL_BITS:
-        raise AccumulatorOverflow(_total_message(layer, int(totals.argmax()), bounds, multiplier))
+        raise AccumulatorOverflow(_total_message(layer, int(totals.argmax()), bounds, multiplier, residual))
     return Certificate(layer.name, bound, width, width - signed_bits(bound), count, total, TOTAL_BITS - signed_bits(total))
 
 
@@ -130,14 +132,14 @@ def _fits_with(layer: Layer, low: int, high: int, limit: int, width: int) -> boo
     return signed_bits(int(accumulator_bounds(layer.weights, layer.activation, low, high, limit).max())) <= width
 
 
-def _total_message(layer: Layer, channel: int, bounds: Ints, multiplier: Ints) -> str:
+def _total_message(layer: Layer, channel: int, bounds: Ints, multiplier: Ints, residual: int) -> str:
     """Layer, total, width, and the largest shift that would fit with the same real scale."""
-    total = int(bounds[channel]) * int(multiplier[channel]) + abs(stored_bias(int(layer.bias[channel]), layer.shift))
+    total = int(bounds[channel]) * int(multiplier[channel]) + abs(stored_bias(int(layer.bias[channel]), layer.shift)) + residual
     smaller = [shift for shift in SHIFTS if shift < layer.shift and signed_bits(total >> (layer.shift - shift)) <= TOTAL_BITS]
     way = f"a shift of {smaller[-1]} with multipliers and biases to match" if smaller else "a coarser output scale"
     return (
         f"{layer.name}: channel {channel} can total {total:,} (accumulator {int(bounds[channel]):,} times multiplier "
-        f"{int(multiplier[channel])} plus bias), which takes {signed_bits(total)} bits of {TOTAL_BITS}. What would fit: {way}"
+        f"{int(multiplier[channel])} plus bias{' and residual' if residual else ''}), which takes {signed_bits(total)} bits of {TOTAL_BITS}. What would fit: {way}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 from galton.compiler.geometry import Geometry
 from galton.compiler.pack import Columns
@@ -51,7 +50,7 @@ def memory_use(
 
     entries = [[len(columns.lanes) for columns in layer] for layer in packed]
     fullest = max(sum(layer[group] for layer in entries) for group in range(config.groups))
-    tensors = [first + second for first, second in pairwise(placement.words)]
+    tensors = [placement.alive(network, index) for index in range(len(names))]
     rings = [max(ring(geometry), geometry.least_ring_rows) * geometry.row_words for geometry in geometries]
     uses = [
         use("weights", "entries", [max(layer) for layer in entries], config.weight_words, shared=True, used=fullest),
@@ -88,7 +87,7 @@ def check_memories(uses: tuple[MemoryUse, ...], placement: Placement, config: Co
             f"the network needs {memory.used}, {memory.used - memory.available} too many; {name} takes {amount}"
         )
         if memory.name == "data":
-            line += f" for its input and output, {placement.fixed} go to the program and its counters"
+            line += f" with the tensors that are alive then, {placement.fixed} go to the program and its counters"
         lines.append(f"{line}. What would help: {REMEDIES[memory.name]}")
     if lines:
         raise FitError(f"The network does not fit {config.name}: " + "\n  ".join(lines))

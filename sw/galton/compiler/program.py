@@ -12,7 +12,7 @@ from galton.compiler.pack import record
 from galton.compiler.place import Placement
 from galton.format import CHANNEL, LAYER, NETWORK, ROW, SHIFTS
 from galton.image import Words
-from galton.network import Layer, Network
+from galton.network import NONE, Layer, Network
 
 
 def assemble(network: Network, geometries: list[Geometry], bases: list[dict[int, int]], placement: Placement) -> Words:
@@ -20,7 +20,7 @@ def assemble(network: Network, geometries: list[Geometry], bases: list[dict[int,
     header = {
         "input_base": placement.tensors[0],
         "norm_dead_zone": network.layers[0].activation.dead_zone,
-        "signed_input": int(network.input_signed),
+        "signed_input": int(network.signed(0)),
         "output_base": placement.tensors[-1],
         "input_words": placement.words[0],
         "output_words": placement.words[-1],
@@ -39,21 +39,24 @@ def assemble(network: Network, geometries: list[Geometry], bases: list[dict[int,
 
 def _layer(network: Network, index: int, geometry: Geometry, placement: Placement) -> dict[str, int]:
     """The fields of LAYER."""
-    layer = geometry.layer
+    layer, taken, added = geometry.layer, network.inputs[index], network.residuals[index]
     following = network.layers[index + 1 : index + 2]
     pooled = layer.pool != (1, 1)
     return {
         **_quantizer(layer),
         **_scan(layer, geometry),
         "last": int(not following),
-        "signed_input": int(network.signed_input(index)),
-        "input_base": placement.tensors[index],
+        "signed_input": int(network.signed(taken)),
+        "input_base": placement.tensors[taken],
         "output_base": placement.tensors[index + 1],
         "norm_dead_zone": following[0].activation.dead_zone if following else 0,
         "output_rows": layer.map_shape[0],
         "output_columns": layer.map_shape[1] - 1,
         "signed_output": int(layer.signed),
-        "residual": 0,
+        "residual": int(added != NONE),
+        "residual_base": placement.tensors[added] if added != NONE else 0,
+        "signed_residual": int(added != NONE and network.signed(added)),
+        "residual_multiplier": layer.residual_multiplier,
         "group_channels": geometry.group_channels,
         "output_channels": len(layer.weights),
         "shift": SHIFTS.index(layer.shift),
