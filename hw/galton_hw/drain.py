@@ -13,6 +13,7 @@ from galton.config import Config
 from galton.format import LAYER, WORD_BITS
 from galton_hw.group import Group
 from galton_hw.layout import field_bits, layout
+from galton_hw.reader import Reader
 from galton_hw.rescale import LoadSignature, Rescale
 from galton_hw.writer import Writer
 
@@ -167,6 +168,8 @@ class Drain(wiring.Component):
 
         m.submodules.rescale = rescale = Rescale(config, self.tech)
         m.submodules.writer = writer = Writer(config)
+        # The writer takes one turn in four cycles at most where it does not pool.
+        m.submodules.reader = reader = Reader(len(self.address), ahead=2)
         wiring.connect(m, wiring.flipped(self.load), rescale.load)
         columns = [Signal(name=f"last_column_{index}", reset_less=True) for index in range(Rescale.latency)]
         m.d.sync += [after.eq(before) for before, after in zip([in_last_column, *columns], columns, strict=False)]
@@ -174,6 +177,11 @@ class Drain(wiring.Component):
             rescale.layer.eq(layer),
             rescale.i_valid.eq(left != 0),
             rescale.accumulator.eq(held[0]),
+            rescale.residual.eq(reader.o.payload),
+            reader.o.ready.eq(left != 0),
+            reader.base.eq(layer.residual_base),
+            reader.turn.eq(self.turn & layer.residual & ~writer.pending),
+            reader.read_data.eq(self.read_data),
             writer.layer.eq(layer),
             writer.valid.eq(rescale.o_valid),
             writer.raw.eq(rescale.raw),
@@ -182,7 +190,7 @@ class Drain(wiring.Component):
             writer.flush.eq(settling & (settled == self.settle_cycles)),
             writer.turn.eq(self.turn),
             writer.read_data.eq(self.read_data),
-            self.address.eq(writer.address),
+            self.address.eq(Mux(writer.pending, writer.address, reader.address)),
             self.write.eq(writer.write),
             self.write_data.eq(writer.write_data),
             self.final.eq(writer.final),

@@ -32,7 +32,7 @@ def limits(config: Config) -> dict[str, int]:
     word, size = ceil_log2(config.accumulator_words), bits_for(config.accumulator_words)
     start, channels = start_bits(config), bits_for(config.channels)
     return {
-        **dict.fromkeys(("input_base", "output_base", "profile_base"), data_address),
+        **dict.fromkeys(("input_base", "output_base", "residual_base", "profile_base"), data_address),
         **dict.fromkeys(("input_words", "output_words"), data_size),
         **dict.fromkeys(("weight_base", "channel_stride_long", "channel_stride_short"), start),
         **dict.fromkeys(("ring_start", "accumulator_start", "accumulator_skip", "left_words", "right_words"), word),

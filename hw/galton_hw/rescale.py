@@ -1,8 +1,8 @@
-"""From accumulators back to raw activations: multiply, add, shift, clamp (arith.requantize)."""
+"""From accumulators back to raw activations: multiply, add bias and residual, shift, clamp (arith.requantize)."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -35,14 +35,14 @@ class LoadSignature(wiring.Signature):
 
 
 class Rescale(wiring.Component):
-    """raw = clamp((accumulator * multiplier[c] + bias[c]) >> shift, low, high), channels c in order.
+    """raw = clamp((accumulator * multiplier[c] + bias[c] + residual * residual_multiplier) >> shift, low, high), channels c in order.
 
     Latency 4, throughput 1. The multipliers pass through the same product on their way in: multiplier[c] =
     (stored * factor) >> SHIFTS[factor_shift], which scales them by the norm of a dynamic layer's input.
 
     Members
     -------
-    i_valid, accumulator: the next accumulator; `last_channel`: it is a pixel's last one.
+    i_valid, accumulator, residual: the next accumulator and residual activation; `last_channel`: it is a pixel's last one.
     o_valid, raw: four cycles later, with `o_last_channel`.
     load: before a layer runs, its channels (LoadSignature).
     """
@@ -57,6 +57,7 @@ class Rescale(wiring.Component):
                 "layer": In(layout(LAYER, config)),
                 "i_valid": In(1),
                 "accumulator": In(signed(config.accumulator_bits)),
+                "residual": In(BYTE_BITS),
                 "last_channel": Out(1),
                 "o_valid": Out(1),
                 "o_last_channel": Out(1),
@@ -106,7 +107,14 @@ class Rescale(wiring.Component):
             multiplier.b.eq(Mux(self.load.active, self.load.word, multipliers.read_data)),
         ]
 
-        # After the product: bias; shift and clamp.
+        m.submodules.residual = residual = Multiplier(BYTE_BITS + 1, MULTIPLIER_BITS, a_signed=True, tech=self.tech)
+        m.d.comb += [
+            residual.enable.eq(1),
+            residual.a.eq(Cat(self.residual, self.residual[-1] & layer.signed_residual).as_signed()),
+            residual.b.eq(layer.residual_multiplier),
+        ]
+
+        # After the products: bias; shift and clamp.
         valids = [Signal(name=f"valid_{index}") for index in range(self.latency)]
         lasts = [Signal(name=f"last_{index}", reset_less=True) for index in range(self.latency)]
         for steps, source in ((valids, self.i_valid), (lasts, self.last_channel)):
@@ -116,7 +124,7 @@ class Rescale(wiring.Component):
         shifted = Signal(signed(TOTAL_BITS - min(SHIFTS)))
         m.d.comb += shifted.eq(Array(total >> shift for shift in SHIFTS)[layer.shift])
         m.d.sync += [
-            total.eq(product + biases.read_data.as_signed()),
+            total.eq(product + biases.read_data.as_signed() + residual.product),
             raw.eq(Mux(shifted < layer.low, layer.low, Mux(shifted > layer.high, layer.high, shifted))),
         ]
         m.d.comb += [self.o_valid.eq(valids[-1]), self.o_last_channel.eq(lasts[-1]), self.raw.eq(raw)]

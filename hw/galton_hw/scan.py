@@ -8,10 +8,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
-from galton.format import BYTE_BITS, LAYER, ROW, WORD_BITS, WORD_BYTES
+from galton.format import LAYER, ROW, WORD_BITS
 from galton_hw.layout import field_bits, layout, start_bits
 from galton_hw.memory import TwoPortMemory
 from galton_hw.quantizer import item_layout
+from galton_hw.reader import Reader
 
 
 def tag_layout(config: Config) -> data.StructLayout:
@@ -31,53 +32,6 @@ def tag_layout(config: Config) -> data.StructLayout:
             "claim": field_bits(ROW, "claim"),
         }
     )
-
-
-class Reader(wiring.Component):
-    """The bytes of the data memory from word `base` on, one a cycle, without end.
-
-    It may read in cycles with `turn`, every second one. The first byte comes three cycles after reset, and from then on there is
-    always one: a word lasts four cycles, and the next one is fetched in at most four.
-
-    Members: `address`, `read_data` (a cycle later), `turn`; stream `o` of bytes.
-    """
-
-    def __init__(self, address_bits: int) -> None:
-        super().__init__(
-            {
-                "base": In(address_bits),
-                "turn": In(1),
-                "address": Out(address_bits),
-                "read_data": In(WORD_BITS),
-                "o": Out(stream.Signature(BYTE_BITS)),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        offset = Signal.like(self.address)
-        asked = Signal()
-        following, current = Signal(WORD_BITS, reset_less=True), Signal(WORD_BITS, reset_less=True)
-        following_valid, current_valid = Signal(), Signal()
-        place = Signal(range(WORD_BYTES))
-        last = Signal()
-
-        m.d.comb += [
-            self.address.eq(self.base + offset),
-            self.o.valid.eq(current_valid),
-            self.o.payload.eq(current.word_select(place, BYTE_BITS)),
-            last.eq(self.o.ready & (place == WORD_BYTES - 1)),
-        ]
-        m.d.sync += asked.eq(0)
-        with m.If(self.turn & ~following_valid & ~asked):
-            m.d.sync += [asked.eq(1), offset.eq(offset + 1)]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += place.eq(place + 1)
-        with m.If(~current_valid | last):
-            m.d.sync += [current.eq(following), current_valid.eq(following_valid), following_valid.eq(0)]
-        with m.If(asked):
-            m.d.sync += [following.eq(self.read_data), following_valid.eq(1)]
-        return m
 
 
 class Scan(wiring.Component):

@@ -22,7 +22,8 @@ class Writer(wiring.Component):
     -------
     valid, raw, last_channel, last_column: the next activation; whether it ends a pixel, and whether that pixel ends a row.
     flush: write the activations of the last, incomplete word.
-    address, write, write_data, read_data: data memory; `final`: the word written will not change any more.
+    address, write, write_data, read_data: data memory; `final`: the word written will not change any more. pending: a word waits
+        for its turn.
     """
 
     def __init__(self, config: Config) -> None:
@@ -40,6 +41,7 @@ class Writer(wiring.Component):
                 "write_data": Out(WORD_BITS),
                 "read_data": In(WORD_BITS),
                 "final": Out(1),
+                "pending": Out(1),
             }
         )
 
@@ -68,6 +70,7 @@ class Writer(wiring.Component):
         window_x, window_y = Signal(layer.pool_x.shape()), Signal(layer.pool_y.shape())
         ends_x, ends_y, ends_row = Signal(), Signal(), Signal()
         pending, merge, final = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        m.d.comb += self.pending.eq(pending)
         m.d.comb += [
             advanced.eq(following + 1),
             ends_x.eq(window_x == layer.pool_x),
