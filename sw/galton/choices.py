@@ -15,7 +15,7 @@ from galton.quantizers.walk import ORDERS
 
 LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
 """What two planes hold in every named configuration."""
-ACTIVATIONS = ("monte_carlo", "rounding", "bypass")
+ACTIVATIONS = ("monte_carlo", "rounding", "bypass", "float")
 BY_LAYER = ("k_weights", "k_activations", "dead_zone", "method", "weight_limit", "extra")
 """Settings that `layers` may replace; `extra` belongs to its method, and a new method takes none of the old."""
 
@@ -64,8 +64,8 @@ def check(options: Mapping[str, Any]) -> None:
             raise GaltonError(f"{key} must be one of {', '.join(allowed)}, not {options[key]!r}")
     if not 0 <= options["xi"] < 1:
         raise GaltonError(f"xi must be at least 0 and less than 1, not {options['xi']!r}")
-    if options["dynamic"] and options["activations"] == "bypass":
-        raise GaltonError("activations='bypass' takes no samples, so dynamic must be False")
+    if options["dynamic"] and options["activations"] in ("bypass", "float"):
+        raise GaltonError(f"activations={options['activations']!r} takes no samples, so dynamic must be False")
     _check_integers((("samples", options["samples"], 1, 1 << 20), ("accumulator_bits", options["accumulator_bits"], 17, 32)))
 
 
