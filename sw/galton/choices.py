@@ -16,7 +16,7 @@ from galton.quantizers.walk import ORDERS
 
 LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
 """What two planes hold in every named configuration."""
-ACTIVATIONS = ("monte_carlo", "rounding", "bypass", "aciq")
+ACTIVATIONS = ("monte_carlo", "rounding", "bypass", "aciq", "float")
 CORRECTIONS = (True, False, "mean")
 BY_LAYER = (
     "k_weights",
@@ -77,7 +77,7 @@ def check(options: Mapping[str, Any]) -> None:
             raise GaltonError(f"{key} must be one of {', '.join(map(str, allowed))}, not {options[key]!r}")
     if not 0 <= options["xi"] < 1:
         raise GaltonError(f"xi must be at least 0 and less than 1, not {options['xi']!r}")
-    if options["dynamic"] and options["activations"] in ("bypass", "aciq"):
+    if options["dynamic"] and options["activations"] in ("bypass", "aciq", "float"):
         raise GaltonError(f"activations={options['activations']!r} takes no samples, so dynamic must be False")
     _check_integers((("samples", options["samples"], 1, 1 << 20), ("accumulator_bits", options["accumulator_bits"], 17, 32)))
 

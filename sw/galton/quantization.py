@@ -101,6 +101,7 @@ def quantize(
     skip_first_activation: bool = True,
     skip_last_activation: bool = True,
     input_range: tuple[float, float] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     layers: Mapping[str, Mapping[str, Any]] | None = None,
     skip: str | Iterable[str] = (),
     weight_limit: int = 7,
@@ -122,12 +123,14 @@ def quantize(
         `operators.SUPPORTED`, in sequence.
     calibration: inputs as the network takes them: a tensor or array (n, channels, rows, columns) or (n, features), or an iterable
         of such batches, or of (inputs, labels) as a DataLoader gives. A few hundred training inputs are enough.
+        None, with engine="graph" and input_shape: no data at all. Weights only, against the moments of galton.quantizers.prior.
     method: how weights become integers, one of galton.quantizers.METHODS. "mcq" is Monte Carlo quantization as published,
         "galton" the best found. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
     k_weights, k_activations: samples for each weight and activation, K > 0: the step is mean |value| / K.
     xi, order, norm: as in galton.quantizers.mcq.hits; xi is also the offset of activations.
     activations: "monte_carlo" carries the remainder in walk order, "rounding" does not, "bypass" takes raw integers as they are,
-        "aciq" clips them and rounds to 2^activation_bits levels: k_activations is not looked at, dead_zone is 0 unless given.
+        "aciq" clips them and rounds to 2^activation_bits levels: k_activations is not looked at, dead_zone is 0 unless given,
+        "float", with engine="graph", leaves them alone.
     activation_bits, activation_clipping: of "aciq". 2 to 8 bits, a sign among them where there is one; clipped as is best for
         a "laplace" or "gauss" distribution, for the one that comes closer ("fit"), or at the largest value ("max").
     dynamic: the step of activations follows from the norm of the very input (the paper's way), not from calibration.
@@ -136,7 +139,7 @@ def quantize(
         fits the bias alone, to the mean.
     skip_first_activation, skip_last_activation: raw integers into the first and the last layer with weights, or the finest step
         that its accumulators can hold. They cost little work and carry most of the loss.
-    input_range: smallest and largest input; by default those of the calibration data.
+    input_range: smallest and largest input; by default those of the calibration data. input_shape: of one, where there is none.
     layers: by layer name or shell-like pattern, settings that replace the general ones: those of choices.BY_LAYER.
     skip: names or patterns of layers that stay in float, which the accelerator cannot do.
     weight_limit: weights beyond are cut to it, and counted in the report. 7 is what a plane of 4 bits holds; a layer with larger
@@ -151,6 +154,7 @@ def quantize(
     Raises UnsupportedLayer, CalibrationError, AccumulatorOverflow, GaltonError for options out of range.
     """
     patterns = [skip] if isinstance(skip, str) else list(skip)
+    calibrated = calibration is not None
     options = choices.complete(
         {
             "method": method,
@@ -159,7 +163,7 @@ def quantize(
             "xi": xi,
             "order": order,
             "norm": norm,
-            "activations": activations,
+            "activations": activations if calibrated else activations or "float",
             "activation_bits": activation_bits,
             "activation_clipping": activation_clipping,
             "dynamic": dynamic,
@@ -174,14 +178,25 @@ def quantize(
             "accumulator_bits": accumulator_bits,
             "samples": samples,
             "extra": dict(extra or {}),
+            "calibrated": calibrated,
         }
     )
     if engine not in ENGINES:
         raise GaltonError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    if not calibrated:
+        if engine == "accelerator" or options["activations"] != "float":
+            raise CalibrationError(
+                "Without calibration data only weights can be quantized: galton.quantize(module, None, input_shape=..., "
+                "engine='graph'), activations='float'. The ranges of activations need a few hundred inputs"
+            )
+        calibration = data.synthetic(module, input_shape, input_range)
+    if engine == "accelerator" and options["activations"] == "float":
+        raise UnsupportedLayer(f"The accelerator has no float activations. {ELSEWHERE}")
     if engine == "accelerator" and patterns:
         raise UnsupportedLayer("The accelerator has no float layers to skip to; use engine='graph', or no skip")
-    if engine == "graph" or patterns:
-        return graphs.quantize(module, calibration, options, "The graph engine was asked for, by engine='graph' or skip=")
+    if engine == "graph" or patterns or options["activations"] == "float":
+        reason = "The graph engine was asked for, by engine='graph', skip= or activations='float'"
+        return graphs.quantize(module, calibration, options, reason)
     if engine == "auto" and (kinds := graphs.unknown_to_the_accelerator(module)):
         return graphs.quantize(module, calibration, options, f"The accelerator cannot run these layers:\n{kinds}")
     try:

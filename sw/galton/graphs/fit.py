@@ -19,7 +19,7 @@ from galton.graphs import sites
 from galton.graphs.grid import Grid
 from galton.metrics import MEASURED, LayerMeasures
 from galton.network import Ints
-from galton.quantizers import Options
+from galton.quantizers import Options, prior
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,17 @@ class Fitting:
         grid = Grid.choose(range_of, values, axis, plan.fine, options)
         inputs = grid(values)
         weights = sites.kernels(self.real)
-        integers, steps = quantized(plan, weights, partial(sites.rows, layer, inputs, real))
+        calibrated = options.get("calibrated", True)
+        rows = partial(sites.rows, layer, inputs, real) if calibrated else partial(prior.moments, weights.shape)
+        integers, steps = quantized(plan, weights, rows)
+        if options["correct"] and not calibrated:
+            steps = prior.keep_power(weights, integers, steps)
         scaled = torch.from_numpy(steps).float()
         layer.weight = _constant(sites.stored(layer, integers.astype(np.float64)))
         bias, layer.bias = layer.bias, None
         sums = layer(inputs)
         target = self.real(real)
-        if options["correct"]:
+        if options["correct"] and calibrated:
             last = [sites.channel_last(layer, part).double().numpy()[:, None, None] for part in (sums, target)]
             fitted, offset = closing(last[0], last[1], steps, scale=options["correct"] != "mean")
             scaled, bias = torch.from_numpy(fitted).float(), torch.from_numpy(offset).float()
@@ -145,14 +149,14 @@ class Fitting:
         calls_ratio = self.plan.multiplies * len(few)
         pairs = float(masked(few).double().sum()) * len(self.calls)
         weight_bits = int(weights.max(initial=0)).bit_length()
-        activation_bits = int(magnitudes.max()).bit_length()
+        activation_bits, signed_bits = grid.bits(counts)
         return LayerMeasures(
             self.plan.name,
             type(layer).__name__,
             weight_bits,
             weight_bits + 1,
             activation_bits,
-            activation_bits + (grid.low < 0),
+            signed_bits,
             values[0].numel(),
             float((weights > 0).mean()),
             float((magnitudes > 0).float().mean()),

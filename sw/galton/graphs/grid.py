@@ -16,6 +16,8 @@ from galton.arith import HALF, ONE, initial_residue, sample_count
 from galton.fitting import COUNT_LIMIT, LARGEST_STEP, raw_range
 from galton.network import Activation, Ints
 
+FLOAT_BITS = 32
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -38,6 +40,8 @@ class Grid:
         """
         smallest, largest = min(float(extremes.min()), 0.0), max(float(extremes.max()), 0.0)
         scale, low, high = raw_range(smallest, largest, signed=smallest < 0)
+        if options["activations"] == "float":
+            return Untouched(Activation(), scale, low, high, axis)
         plain = cls(Activation(), scale, low, high, axis)
         if fine or options["activations"] == "bypass":
             return plain
@@ -80,6 +84,11 @@ class Grid:
         places = torch.floor(values / self.scale + 0.5).clamp_(self.low, self.high).int() - self.low
         return self._table[places]
 
+    def bits(self, counts: Tensor) -> tuple[int, int]:
+        """Bits of the largest count, without and with a sign."""
+        largest = int(counts.abs().max()).bit_length()
+        return largest, largest + (self.low < 0)
+
     @cached_property
     def _table(self) -> Tensor:
         """The real value of every raw byte, for quantizers that carry nothing."""
@@ -96,3 +105,20 @@ class Grid:
     def _shaped(self, walked: Ints, values: Tensor) -> Tensor:
         shape = values.movedim(self.axis, -1).shape
         return torch.from_numpy(walked).float().reshape(shape).movedim(-1, self.axis).contiguous()
+
+
+class Untouched(Grid):
+    """Activations that stay float: 32 bits, and no samples."""
+
+    def counts(self, values: Tensor) -> tuple[Tensor, Ints]:
+        """1 for what is not zero."""
+        return (values != 0).float(), np.zeros(len(values), np.int64)
+
+    def bits(self, counts: Tensor) -> tuple[int, int]:
+        """Those of a float."""
+        del counts
+        return FLOAT_BITS, FLOAT_BITS
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The values."""
+        return values

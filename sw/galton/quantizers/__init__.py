@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from galton.errors import GaltonError
 
 if TYPE_CHECKING:
-    from galton.quantizers.moments import Rows
+    from galton.quantizers.moments import Moments, Rows
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Options:
 
     k, xi, order, norm: as in galton.quantizers.mcq.hits.
     limit: largest magnitude of an integer that the layer may hold; a method that does not look is cut to it afterwards.
-    rows: gives what the layer's weights are multiplied with on calibration data; a method that needs no data does not call it.
+    rows: gives what the layer's weights are multiplied with on calibration data, or its moments where there is no data but a
+        prior; a method that needs no data does not call it.
         None where nothing is known: calibrated methods then take inputs of one variance, uncorrelated.
     work: the layer's multiply-accumulates over those of the mean layer.
     name: the layer's, for messages.
@@ -39,7 +40,7 @@ class Options:
     order: str = "array"
     norm: str = "layer"
     limit: int = 7
-    rows: Callable[[], Rows] | None = None
+    rows: Callable[[], Rows | Moments] | None = None
     work: float = 1.0
     name: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
