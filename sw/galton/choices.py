@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from math import inf
 from typing import Any
+from zlib import crc32
+
+import numpy as np
 
 from galton import quantizers
 from galton.clipping import CLIPPINGS
@@ -46,12 +49,17 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def for_layer(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The options of one layer: the general ones, replaced in turn by those of each pattern in `layers` that its name fits."""
+    """The options of one layer: the general ones, replaced in turn by those of each pattern in `layers` that its name fits.
+
+    With a seed, xi is drawn for the layer.
+    """
     result = dict(options)
     for pattern, own in options["layers"].items():
         if matches(name, [pattern]):
             changed = own.get("method", result["method"]) != result["method"]
             result.update({"extra": {}, **own} if changed else own)
+    if result["seed"] is not None:
+        result["xi"] = float(np.random.default_rng([result["seed"], crc32(name.encode())]).random())
     return result
 
 
@@ -77,6 +85,9 @@ def check(options: Mapping[str, Any]) -> None:
             raise GaltonError(f"{key} must be one of {', '.join(map(str, allowed))}, not {options[key]!r}")
     if not 0 <= options["xi"] < 1:
         raise GaltonError(f"xi must be at least 0 and less than 1, not {options['xi']!r}")
+    seed = options["seed"]
+    if not (seed is None or (isinstance(seed, int) and seed >= 0)):
+        raise GaltonError(f"seed must be an integer of 0 or more, or None, not {seed!r}")
     if options["dynamic"] and options["activations"] in ("bypass", "aciq", "float"):
         raise GaltonError(f"activations={options['activations']!r} takes no samples, so dynamic must be False")
     _check_integers((("samples", options["samples"], 1, 1 << 20), ("accumulator_bits", options["accumulator_bits"], 17, 32)))

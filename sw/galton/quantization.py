@@ -90,6 +90,7 @@ def quantize(
     k_weights: float | None = None,
     k_activations: float | None = None,
     xi: float = 0.5,
+    seed: int | None = None,
     order: str = "channel_sign",
     norm: str = "channel",
     activations: str | None = None,
@@ -128,6 +129,7 @@ def quantize(
         "galton" the best found. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
     k_weights, k_activations: samples for each weight and activation, K > 0: the step is mean |value| / K.
     xi, order, norm: as in galton.quantizers.mcq.hits; xi is also the offset of activations.
+    seed: draw xi for each layer from it, as the paper does.
     activations: "monte_carlo" carries the remainder in walk order, "rounding" does not, "bypass" takes raw integers as they are,
         "aciq" clips them and rounds to 2^activation_bits levels: k_activations is not looked at, dead_zone is 0 unless given,
         "float", with engine="graph", leaves them alone.
@@ -161,6 +163,7 @@ def quantize(
             "k_weights": k_weights,
             "k_activations": k_activations,
             "xi": xi,
+            "seed": seed,
             "order": order,
             "norm": norm,
             "activations": activations if calibrated else activations or "float",
