@@ -81,7 +81,11 @@ EXTRA: dict[str, dict[str, str]] = {
         "allocate": "bits differ by channel, where they are fewer than 5",
         "norm": "restore each channel's norm, true unless told",
     },
-    "maly_saab": {"rank": "directions of the data that are kept exactly, 24 at most unless told"},
+    "maly_saab": {
+        "rank": "directions of the data that are kept exactly, 24 at most unless told",
+        "alphabet": "'grid' (unless told), or 'binary' for -c and c",
+        "centred": "moments about the means, true unless told",
+    },
     "gpfq": {"centred": "moments about the means"},
     "gptq": {"damping": "of H, share of the mean diagonal, 0.01", "regress": "start from the regression to the float outputs"},
 }
