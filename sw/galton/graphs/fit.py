@@ -102,7 +102,7 @@ class Fitting:
         target = self.real(real)
         if options["correct"] and calibrated:
             last = [sites.channel_last(layer, part).double().numpy()[:, None, None] for part in (sums, target)]
-            fitted, offset = closing(last[0], last[1], steps)
+            fitted, offset = closing(last[0], last[1], steps, scale=options["correct"] != "mean")
             scaled, bias = torch.from_numpy(fitted).float(), torch.from_numpy(offset).float()
         layer.weight = _constant(sites.stored(layer, integers * scaled.double().numpy()[:, None, None, None]))
         layer.bias = None if bias is None else _constant(bias)

@@ -88,8 +88,9 @@ EXTRA: dict[str, dict[str, str]] = {
         "passes": "of coordinate descent, 10",
     },
     "aciq": {
-        "distribution": "'laplace' or 'gauss'",
-        "allocate": "bits differ by channel",
+        "bits": "of a weight, those of weight_limit unless told",
+        "distribution": "'laplace' (unless told), 'gauss', or 'fit' for the likelier",
+        "allocate": "bits differ by channel, where they are fewer than 5",
         "norm": "restore each channel's norm, true unless told",
     },
     "maly_saab": {"rank": "directions of the data that are kept exactly, 24 at most unless told"},
