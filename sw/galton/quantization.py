@@ -233,6 +233,7 @@ def _for_accelerator(
                 own["order"],
                 own["norm"],
                 work=stage.multiplies / mean_work if mean_work else 0.0,
+                corrected=own["correct"],
                 name=stage.name,
                 extra=own["extra"],
             ),
