@@ -165,7 +165,8 @@ def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     """The method "maly_saab" on steps of least squared rounding error by channel, within +-limit.
 
     extra: "rank": directions of the data that are kept exactly, 24 at most unless told, and at most half of a neuron's weights.
-    "alphabet": "grid" (default), or "binary" for -c and c, the largest magnitude. "centred": data about its mean (default), for layers whose bias is fitted afterwards.
+    "alphabet": "grid" (default), or "binary" for -c and c, the largest magnitude. "centred": data about its mean (default),
+    for layers whose bias is fitted afterwards.
     """
     rank, alphabet = options.extra.get("rank", RANK), options.extra.get("alphabet", "grid")
     if not (isinstance(rank, int) and rank >= 1):
