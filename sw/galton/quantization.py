@@ -141,7 +141,7 @@ def quantize(
         fits the bias alone, to the mean.
     skip_first_activation, skip_last_activation: raw integers into the first and the last layer with weights, or the finest step
         that its accumulators can hold. They cost little work and carry most of the loss.
-    input_range: smallest and largest input; by default those of the calibration data. input_shape: of one, where there is none.
+    input_range: smallest and largest input; by default those of the calibration data (on_grid there). input_shape: of one, where there is none.
     layers: by layer name or shell-like pattern, settings that replace the general ones: those of choices.BY_LAYER.
     skip: names or patterns of layers that stay in float, which the accelerator cannot do.
     weight_limit: weights beyond are cut to it, and counted in the report. 7 is what a plane of 4 bits holds; a layer with larger
@@ -249,6 +249,7 @@ def _for_accelerator(
             own["activation_clipping"],
         )
         chosen.append(settings)
+    inputs = data.on_grid(inputs, lowered.run) if input_range is None else inputs
     flow = first = fitting.input_flow(inputs, input_range)
     fitted, measures = [], []
     for index, stage in enumerate(lowered.stages):

@@ -37,6 +37,8 @@ def quantize(module: nn.Module, calibration: Any, options: dict[str, Any], reaso
         inputs = inputs.float()
     check_finite(module)
     plain = _prepared(module, inputs[:2])
+    if options["calibrated"] and options["activations"] != "float":
+        inputs = data.on_grid(inputs, plain)
     taken = run(plain, inputs)
     sites = {name: part for name, part in _layers(plain, (*DRIVEN, *STORED)) if name in taken}
     if not sites:
