@@ -32,18 +32,22 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def for_layer(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The options of one layer: the general ones, replaced in turn by those of each pattern in `layers` that its name fits."""
+def for_layer(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The options of a layer that is called by one of `names`, the most general first.
+
+    They are the general ones, replaced in turn by those of each pattern in `layers` that a name fits.
+    """
     result = dict(options)
-    for pattern, own in options["layers"].items():
-        if matches(name, [pattern]):
-            result.update(own)
+    for name in names:
+        for pattern, own in options["layers"].items():
+            if matches([name], [pattern]):
+                result.update(own)
     return result
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a layer's name is one of the patterns or fits it, shell-like."""
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    """Whether one of a layer's names is one of the patterns or fits it, shell-like."""
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def check(options: Mapping[str, Any]) -> None:
@@ -69,7 +73,7 @@ def check(options: Mapping[str, Any]) -> None:
 def check_layers(patterns: Iterable[str], known: list[str]) -> None:
     """Raise GaltonError for patterns that no layer with weights fits."""
     for pattern in patterns:
-        if not any(matches(name, [pattern]) for name in known):
+        if not matches(known, [pattern]):
             raise GaltonError(f"There is no layer {pattern!r} with weights; the network has {', '.join(known) or 'none'}")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from galton import streaming
 from galton.arith import HALF, ONE, initial_residue, sample_count
@@ -21,7 +21,8 @@ from galton.network import Activation, Ints
 class Grid:
     """Counts of a layer's input.
 
-    scale: of a raw step; low, high: range of the raw bytes. axis: that of the channels, which the walk goes through first.
+    scale: of a raw step; low, high: range of the raw bytes. axis: that of the channels from behind, which the walk goes through
+    first.
     """
 
     activation: Activation
@@ -31,8 +32,8 @@ class Grid:
     axis: int
 
     @classmethod
-    def choose(cls, extremes: Tensor, quantized: Tensor, axis: int, fine: bool, options: Mapping[str, Any]) -> Grid:
-        """The grid for inputs of the float network within `extremes`, and the mean of the quantized network's.
+    def choose(cls, extremes: Tensor, quantized: Sequence[Tensor], axis: int, fine: bool, options: Mapping[str, Any]) -> Grid:
+        """The grid for inputs of the float network within `extremes`, and the mean of the quantized network's, call by call.
 
         fine: the raw bytes themselves.
         """
@@ -41,12 +42,13 @@ class Grid:
         plain = cls(Activation(), scale, low, high, axis)
         if fine or options["activations"] == "bypass":
             return plain
-        mean = float(np.abs(plain.raw(quantized)).mean())
+        total = sum(int(np.abs(plain.raw(values)).sum()) for values in quantized)
+        mean = total / max(sum(values.numel() for values in quantized), 1)
         k = options["k_activations"]
         zone = min(round(options["dead_zone"] * mean / k), COUNT_LIMIT)
         residue = HALF if options["activations"] == "rounding" else initial_residue(options["xi"])
         if options["dynamic"]:
-            samples = max(1, sample_count(k, quantized[0].numel()))
+            samples = max(1, sample_count(k, quantized[0][0].numel()))
             return cls(Activation(options["activations"], 0, samples, residue, zone), scale, low, high, axis)
         step = min(max(round(ONE * k / mean), 1), LARGEST_STEP) if mean else LARGEST_STEP
         return cls(Activation(options["activations"], step, 0, residue, zone), scale, low, high, axis)
@@ -88,3 +90,30 @@ class Grid:
     def _shaped(self, walked: Ints, values: Tensor) -> Tensor:
         shape = values.movedim(self.axis, -1).shape
         return torch.from_numpy(walked).float().reshape(shape).movedim(-1, self.axis).contiguous()
+
+
+MODES = ("bypass", "rounding", "monte_carlo")
+
+
+class Counts(nn.Module):
+    """The grid of a layer, as a part of it: its numbers are in the state dict."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The real values that the layer multiplies with."""
+        return self.grid(values)
+
+    def get_extra_state(self) -> Tensor:
+        """The grid as nine numbers."""
+        grid, activation = self.grid, self.grid.activation
+        rule = (MODES.index(activation.mode), activation.step, activation.samples, activation.residue, activation.dead_zone)
+        return torch.tensor([*rule, grid.scale, grid.low, grid.high, grid.axis], dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse of get_extra_state."""
+        mode, step, samples, residue, zone, scale, low, high, axis = state.tolist()
+        activation = Activation(MODES[int(mode)], int(step), int(samples), int(residue), int(zone))
+        self.grid = Grid(activation, scale, int(low), int(high), int(axis))
