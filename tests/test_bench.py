@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+import galton
 from galton.bench import cells, page, runner, subjects, sweeps, tables
 from galton.bench.cells import Cell
 from galton.cli import main as program
+from galton.cli import sweep
 from galton.cli.benching import settings
 from galton.demo import model, training
 from galton.errors import GaltonError
@@ -183,15 +186,47 @@ def test_settings_are_all_combinations() -> None:
     assert settings(["xi=0", 'extra={"price": 1}', 'extra={"price": 2}']) == [{"xi": 0, "extra": {"price": p}} for p in (1, 2)]
 
 
-def test_offsets_and_layers_of_a_sweep() -> None:
-    assert sweeps.drawn([], []) == [0.5]
-    found = sweeps.drawn([0.25], [0, 1])
-    assert found[0] == 0.25
-    assert len(set(found)) == 3
-    assert all(0 <= xi < 1 for xi in found)
-    alone = [sweeps.left_alone("digits", subjects.DATA, which, 16) for which in (None, "first", "both")]
-    fine = {"k_weights": 16}
-    assert alone == [{}, {"layers": {"conv1": fine}}, {"layers": {"conv1": fine, "scores": fine}}]
+def test_layers_that_a_sweep_leaves_alone() -> None:
+    assert (sweep.WHAT, sweep.ALONE, sweep.WIDEST) == (sweeps.WHAT, sweeps.ALONE, sweeps.WIDEST)
+    chosen = {which: sweeps.names("digits", subjects.DATA, which) for which in sweeps.ALONE}
+    assert chosen == {"none": [], "first": ["conv1"], "last": ["scores"], "both": ["conv1", "scores"]}
+
+
+@pytest.mark.parametrize("engine", ["graph", "accelerator"])
+@pytest.mark.parametrize("alone", ["none", "first"])
+@pytest.mark.parametrize("what", sweeps.WHAT)
+def test_a_sweep_samples_what_it_is_asked_for_and_nothing_else(engine, alone, what) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 4)).eval()
+    inputs = torch.rand(64, 1, 6, 6)
+    layers = ["0"] if alone == "first" else []
+    fixed = {"order": "magnitude", "norm": "layer", "correct": False, "weight_limit": 119, "dynamic": True, "seed": 3}
+    options = sweeps.settings(1.0, what, alone, layers, engine, fixed)
+    assert sweeps.case({"settings": options}) == (what, ", ".join(layers))
+    quantized = galton.quantize(module, inputs, method="mcq", **options)
+    with torch.no_grad():
+        error = float((quantized(inputs) - module(inputs)).norm() / module(inputs).norm())
+    assert 0.01 < error < 1.0
+    found = {layer["name"]: layer for layer in quantized.report()["layers"]}
+    if engine == "graph" and alone == "first":
+        assert torch.equal(quantized.module.get_submodule("0").weight, module[0].weight)
+        assert "0" not in found
+    if engine == "accelerator" and alone == "first":
+        assert found["0"]["weight_bits"] == 7
+        assert found["0"]["error"] < 0.02
+    sampled = found["3"]
+    assert sampled["weight_samples"] == (5 * 64 if what != "activations" else pytest.approx(sampled["weight_samples"]))
+    assert (sampled["weight_bits"] == 7) == (what == "activations")
+    assert (sampled["activation_samples"] == pytest.approx(64, abs=2)) == (what != "weights")
+
+
+def test_the_papers_table_has_means_over_offsets(tmp_path) -> None:
+    rows = [row("mcq", k, 0.1 * k, 80 + k + offset) for k in (2, 1) for offset in (0, 1)]
+    lines = sweeps.write(rows, tmp_path).read_text().splitlines()
+    assert lines[0] == sweeps.HEAD
+    assert len(lines) == 4
+    assert [line.split(" | ")[3] for line in lines[2:]] == ["1", "2"]
+    assert all("(offsets 0.71)" in line and line.count("|") == lines[1].count("|") == lines[0].count("|") for line in lines[2:])
 
 
 def call(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -221,6 +256,7 @@ def test_a_sweep_from_the_command_line(capsys, tmp_path) -> None:
     assert code == 0
     with (tmp_path / "results.csv").open() as file:
         assert [line["k_weights"] for line in csv.DictReader(file)] == ["0.5", "2.0"] * 2
+    assert len((tmp_path / "paper.md").read_text().splitlines()) == 4
     assert rows[0]["nonzero_weights"] < rows[1]["nonzero_weights"]
     assert "Accuracy against K" in (tmp_path / "report.html").read_text()
 
@@ -234,7 +270,7 @@ def test_a_sweep_from_the_command_line(capsys, tmp_path) -> None:
         (["bench", "quantizers", "--set", "k=1"], "galton.quantize has no setting 'k'"),
         (["bench", "quantizers", "--set", "k_weights"], "--set takes NAME=VALUE"),
         (["bench", "quantizers", "--target", "moon"], "There is no configuration 'moon'"),
-        (["sweep", "--skip", "first", "--weight-limit", "7"], "--weight-limit 119"),
+        (["sweep", "--skip", "middle"], "'middle' is not one of 'none', 'first', 'last', 'both'"),
     ],
 )
 def test_mistakes_are_said_before_anything_runs(capsys, tmp_path, arguments, message) -> None:

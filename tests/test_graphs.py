@@ -201,7 +201,11 @@ def test_attention_and_other_kinds():
     inputs = torch.randn(128, 6, 16)
     encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0).eval()
     quantized = quantize(encoder, inputs, method="galton")
-    assert list(quantized.integers) == [*(f"self_attn.{part}" for part in ("query", "key", "value", "out_proj")), "linear1", "linear2"]
+    assert list(quantized.integers) == [
+        *(f"self_attn.{part}" for part in ("query", "key", "value", "out_proj")),
+        "linear1",
+        "linear2",
+    ]
     assert distance(quantized(inputs), encoder(inputs).detach()) < 0.3
     upwards = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 2, 2, stride=2)).eval()
     quantized = quantize(upwards, inputs.reshape(64, 3, 8, 8), method="galton")

@@ -138,6 +138,7 @@ def test_they_are_quantized(kind):
 
 def test_a_whole_layer_is_skipped_and_set_by_its_name():
     torch.manual_seed(0)
+
     class Chain(nn.Module):
         def __init__(self) -> None:
             super().__init__()

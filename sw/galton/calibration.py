@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from galton.errors import CalibrationError
 
+SYNTHETIC = 16
+"""Inputs where there is no data."""
 KINDS = "a tensor or array (n, channels, rows, columns) or (n, features), or an iterable of such batches or of (inputs, labels)"
 
 
@@ -100,12 +102,22 @@ def collect(calibration: Any, limit: int, *, maps: bool = False) -> Inputs:
     return _joined(parts)
 
 
-def gather(calibration: Any, limit: int) -> Tensor:
-    """`collect` for a network of one argument that is float32 (n, channels, rows, columns) or (n, features)."""
-    inputs = collect(calibration, limit, maps=True)
-    if inputs.single is None:
-        raise CalibrationError(f"Calibration data has {len(inputs.leaves)} arguments, expected {KINDS}")
-    return inputs.single
+def synthetic(module: nn.Module, shape: tuple[int, ...] | None, input_range: tuple[float, float] | None) -> Tensor:
+    """A few inputs of `shape` that say nothing about real ones, to find the layers of a network with: uniform over `input_range`,
+    by default Gaussian; integers where the network begins with an embedding.
+
+    Raises CalibrationError where no shape is given.
+    """
+    if shape is None:
+        raise CalibrationError("Without calibration data, input_shape= must give the shape of one input, such as (3, 32, 32)")
+    generator = torch.Generator().manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, nn.Embedding):
+            return torch.randint(part.num_embeddings, (SYNTHETIC, *shape), generator=generator)
+    if input_range is None:
+        return torch.randn(SYNTHETIC, *shape, generator=generator)
+    low, high = map(float, input_range)
+    return low + (high - low) * torch.rand(SYNTHETIC, *shape, generator=generator)
 
 
 def batches(data: Any) -> Iterator[Any]:

@@ -93,15 +93,19 @@ def quantize(
     k_weights: float | None = None,
     k_activations: float | None = None,
     xi: float = 0.5,
+    seed: int | None = None,
     order: str = "channel_sign",
     norm: str = "channel",
     activations: str | None = None,
+    activation_bits: int = 4,
+    activation_clipping: str = "laplace",
     dynamic: bool = False,
     dead_zone: float | None = None,
-    correct: bool = True,
+    correct: bool | str = True,
     skip_first_activation: bool = True,
     skip_last_activation: bool = True,
     input_range: tuple[float, float] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     layers: Mapping[str, Mapping[str, Any]] | None = None,
     skip: str | Iterable[str] = (),
     weight_limit: int = 7,
@@ -124,24 +128,32 @@ def quantize(
     calibration: inputs as the network takes them: a tensor or array, (n, channels, rows, columns) or (n, features) for the
         accelerator; or an iterable of such batches, or of (inputs, labels) as a DataLoader gives. Several arguments are a tuple,
         within such a pair or alone in a tuple, or a dict: galton.calibration. A few hundred training inputs are enough.
+        None, with engine="graph" and input_shape: no data at all. Weights only, against the moments of galton.quantizers.prior.
     method: how weights become integers, one of galton.quantizers.METHODS. "mcq" is Monte Carlo quantization as published,
         "galton" the best found. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
     k_weights, k_activations: samples for each weight and activation, K > 0: the step is mean |value| / K.
     xi, order, norm: as in galton.quantizers.mcq.hits; xi is also the offset of activations.
-    activations: "monte_carlo" carries the remainder in walk order, "rounding" does not, "bypass" takes raw integers as they are.
+    seed: draw xi for each layer from it, as the paper does.
+    activations: "monte_carlo" carries the remainder in walk order, "rounding" does not, "bypass" takes raw integers as they are,
+        "aciq" clips them and rounds to 2^activation_bits levels: k_activations is not looked at, dead_zone is 0 unless given,
+        "float", with engine="graph", leaves them alone.
+    activation_bits, activation_clipping: of "aciq". 2 to 8 bits, a sign among them where there is one; clipped as is best for
+        a "laplace" or "gauss" distribution, for the one that comes closer ("fit"), or at the largest value ("max").
     dynamic: the step of activations follows from the norm of the very input (the paper's way), not from calibration.
     dead_zone: activations below this many steps are dropped, 0 for none.
-    correct: fit scale and bias of each output channel to the float network's outputs, by least squares in closed form.
+    correct: fit scale and bias of each output channel to the float network's outputs, by least squares in closed form; "mean"
+        fits the bias alone, to the mean.
     skip_first_activation, skip_last_activation: raw integers into the first and the last layer with weights, or the finest step
         that its accumulators can hold. They cost little work and carry most of the loss.
-    input_range: smallest and largest input; by default those of the calibration data.
+    input_range: smallest and largest input; by default those of the calibration data. input_shape: of one, where there is none.
     layers: by layer name or shell-like pattern, settings that replace the general ones: those of choices.BY_LAYER.
     skip: names or patterns of layers that stay in float, which the accelerator cannot do.
     weight_limit: weights beyond are cut to it, and counted in the report. 7 is what a plane of 4 bits holds; a layer with larger
         ones takes two planes, up to 119, thus twice the memory and time. The paper does not cut: 119 comes closest.
     wide_last: the last layer with weights may take two planes whatever weight_limit says: it is small, and cutting it is dear.
     accumulator_bits: static steps are made coarser where a sum could pass this width.
-    samples: inputs to calibrate with, at most. name: the network's; by default the module's class. extra: for other methods.
+    samples: inputs to calibrate with, at most. name: the network's; by default the module's class.
+    extra: the method's own options, those of galton.quantizers.EXTRA.
     engine: "accelerator" refuses what the accelerator cannot run, before any work; "graph" takes any graph; "auto" is the
         accelerator where it can, else the graph, with an AcceleratorWarning that lists what keeps the network off it.
 
@@ -149,15 +161,19 @@ def quantize(
     Raises UnsupportedLayer, CalibrationError, AccumulatorOverflow, GaltonError for options out of range.
     """
     patterns = [skip] if isinstance(skip, str) else list(skip)
+    calibrated = calibration is not None
     options = choices.complete(
         {
             "method": method,
             "k_weights": k_weights,
             "k_activations": k_activations,
             "xi": xi,
+            "seed": seed,
             "order": order,
             "norm": norm,
-            "activations": activations,
+            "activations": activations if calibrated else activations or "float",
+            "activation_bits": activation_bits,
+            "activation_clipping": activation_clipping,
             "dynamic": dynamic,
             "dead_zone": dead_zone,
             "correct": correct,
@@ -170,6 +186,7 @@ def quantize(
             "accumulator_bits": accumulator_bits,
             "samples": samples,
             "extra": dict(extra or {}),
+            "calibrated": calibrated,
         }
     )
     if engine not in ENGINES:
@@ -178,32 +195,42 @@ def quantize(
         raise GaltonError("The network is quantized already: quantize the float network it came from")
     if engine == "accelerator" and patterns:
         raise UnsupportedLayer("The accelerator has no float layers to skip to; use engine='graph', or no skip")
+    if not calibrated and (engine == "accelerator" or options["activations"] != "float"):
+        raise CalibrationError(
+            "Without calibration data only weights can be quantized: galton.quantize(module, None, input_shape=..., "
+            "engine='graph'), activations='float'. The ranges of activations need a few hundred inputs"
+        )
     plain = graphs.plain(module)
-    inputs = graphs.numbers(plain, data.collect(calibration, samples, maps=engine == "accelerator"))
+    if calibrated:
+        inputs = graphs.numbers(plain, data.collect(calibration, samples, maps=engine == "accelerator"))
+    else:
+        inputs = data.collect(data.synthetic(plain, input_shape, input_range), samples)
     graphs.check_finite(plain)
+    if calibrated:
+        scales.check(plain, inputs, input_range)
     reason = "The graph engine was asked for, by engine='graph'"
     if engine != "graph":
         try:
-            imported, lowered = _for_accelerator(plain, inputs, patterns)
+            imported, lowered = _for_accelerator(plain, inputs, options)
         except UnsupportedLayer as error:
             if engine == "accelerator":
                 raise UnsupportedLayer(f"{error}\n{ELSEWHERE}") from None
             reason = str(error)
             warnings.warn(f"{reason}\n{INSTEAD}", AcceleratorWarning, stacklevel=2)
         else:
-            scales.check(plain, inputs, input_range)
             return _integers(imported, lowered, inputs, options, input_range, name or type(module).__name__)
-    scales.check(plain, inputs, input_range)
     return graphs.quantize(plain, inputs, options, reason, input_range)
 
 
-def _for_accelerator(module: nn.Module, inputs: data.Inputs, skip: list[str]) -> tuple[Imported, Lowered]:
+def _for_accelerator(module: nn.Module, inputs: data.Inputs, options: dict[str, Any]) -> tuple[Imported, Lowered]:
     """The network's layers as the accelerator runs them.
 
     Raises UnsupportedLayer, listing everything that it cannot run.
     """
-    if skip:
-        raise UnsupportedLayer(f"The accelerator has no float layers, and skip leaves {', '.join(skip)} in float")
+    if options["skip"]:
+        raise UnsupportedLayer(f"The accelerator has no float layers, and skip leaves {', '.join(options['skip'])} in float")
+    if options["activations"] == "float":
+        raise UnsupportedLayer("The accelerator has no float activations")
     example = inputs.single
     if example is None:
         raise UnsupportedLayer(f"The accelerator takes one input, this network {len(inputs.leaves)}")
@@ -228,8 +255,7 @@ def _integers(
     choices.check_layers(options["layers"], names)
     mean_work = sum(stage.multiplies for stage in weighted) / max(len(weighted), 1)
 
-    flow = first = fitting.input_flow(inputs.single, input_range)
-    fitted, measures = [], []
+    chosen = []
     for stage in lowered.stages:
         own = choices.for_layer(options, [stage.name])
         is_first, is_last = stage.name in names[:1], stage.name in names[-1:]
@@ -241,6 +267,7 @@ def _integers(
                 own["order"],
                 own["norm"],
                 work=stage.multiplies / mean_work if mean_work else 0.0,
+                corrected=own["correct"],
                 name=stage.name,
                 extra=own["extra"],
             ),
@@ -252,8 +279,16 @@ def _integers(
             (own["skip_first_activation"] and is_first) or (own["skip_last_activation"] and is_last),
             LARGEST_WEIGHT if own["wide_last"] and is_last else own["weight_limit"],
             own["accumulator_bits"],
+            own["activation_bits"],
+            own["activation_clipping"],
         )
-        layer, flow, measured = fitting.fit(stage, flow, settings)
+        chosen.append(settings)
+    flow = first = fitting.input_flow(inputs.single, input_range)
+    fitted, measures = [], []
+    for index, stage in enumerate(lowered.stages):
+        after = next((later for later in range(index + 1, len(chosen)) if not fitting.plain(lowered.stages[later])), None)
+        consumer = None if after is None or lowered.stages[after].diagonal else chosen[after]
+        layer, flow, measured = fitting.fit(stage, flow, chosen[index], consumer)
         fitted.append(layer)
         measures.append(measured)
     shape = (first.raw.shape[1], first.raw.shape[2], first.raw.shape[3])

@@ -125,8 +125,7 @@ def numbers(cell: Cell) -> Row:
         subject.calibration[: cell.calibration],
         method=cell.method,
         samples=cell.calibration,
-        engine="auto",
-        **cell.settings,
+        **{"engine": "auto", **cell.settings},
     )
     seconds = time.perf_counter() - start
     report = quantized.report()

@@ -55,7 +55,10 @@ def prepare(module: nn.Module, example: Inputs) -> Prepared:
 
 
 def expand(module: nn.Module) -> tuple[nn.Module, dict[str, str]]:
-    """`module` with every layer of EXPANSIONS replaced, in place, and the `owners`. A subclass with a forward of its own stays."""
+    """`module` with every layer of EXPANSIONS replaced, in place, and the `owners`.
+
+    A subclass with a forward of its own stays.
+    """
     whole = _kind(module)
     if whole is not None:
         module = EXPANSIONS[whole](module)

@@ -19,7 +19,7 @@ from galton.graphs.grid import Counts, Grid
 from galton.metrics import MEASURED, LayerMeasures
 from galton.network import Ints
 from galton.patches import joined
-from galton.quantizers import Options
+from galton.quantizers import Options, prior
 from galton.quantizers.moments import Rows
 
 
@@ -104,14 +104,18 @@ class Site:
             )
             inputs[member.name] = [grid(quantized) for quantized, _ in pairs]
         first = self.members[0]
-        self.integers, steps = self.quantized(
-            sites.kernels(first.real), partial(rows_of, driven, inputs, reals) if driven else None
-        )
+        weights, correct = sites.kernels(first.real), self.plan.options["correct"]
+        rows: Any = partial(rows_of, driven, inputs, reals)
+        if not self.plan.options["calibrated"]:
+            rows = partial(prior.moments, weights.shape)
+        self.integers, steps = self.quantized(weights, rows if driven else None)
         scale, offset = steps, np.zeros(len(steps))
-        if driven and self.plan.options["correct"]:
+        if driven and correct and not self.plan.options["calibrated"]:
+            scale = prior.keep_power(weights, self.integers, steps)
+        elif driven and correct:
             sums = [outputs(member.real, inputs[member.name], self.integers) for member in driven]
             wanted = [outputs(member.real, reals[member.name], None) for member in driven]
-            scale, offset = closing(_rows(sums).astype(np.float64), _rows(wanted), steps)
+            scale, offset = closing(_rows(sums).astype(np.float64), _rows(wanted), steps, scale=correct != "mean")
         self.steps = torch.from_numpy(scale).float()
         weight = constant(sites.stored(first.real, self.integers * scale[:, None, None, None]))
         for member in self.members:
@@ -122,7 +126,8 @@ class Site:
         """Integers within the limit and steps of (outputs, inputs, rows, columns), by the plan's method."""
         own = self.plan.options
         options = Options(own["k_weights"], own["xi"], own["order"], own["norm"], own["weight_limit"], rows, self.plan.share)
-        options = replace(options, name=self.plan.name, extra=own["extra"])
+        corrected = own["correct"] and own["calibrated"]
+        options = replace(options, corrected=corrected, name=self.plan.name, extra=own["extra"])
         integers, steps = quantizers.named(own["method"])(weights, options)
         return np.clip(integers, -own["weight_limit"], own["weight_limit"]), steps
 
@@ -146,18 +151,18 @@ class Site:
         """The measures on what the quantized network gave."""
         plan, weights = self.plan, np.abs(self.integers)
         bits = int(weights.max(initial=0)).bit_length()
-        size = nonzero = samples = largest = cut = signed = 0
+        size = nonzero = samples = cut = 0
+        activation_bits = (0, 0)
         pairs = off = norm = 0.0
         kept = (weights > 0).astype(np.float64)
         for member in driven:
             grid = grids[member.name]
-            signed = signed or int(grid.low < 0)
             for (values, _), made, real in zip(member.pairs(), inputs[member.name], reals[member.name], strict=True):
                 counts, lost = grid.counts(values)
                 magnitudes = counts.abs()
                 size, nonzero = size + magnitudes.numel(), nonzero + int((magnitudes > 0).sum())
                 samples, cut = samples + int(magnitudes.sum(dtype=torch.float64)), cut + int(lost.sum())
-                largest = max(largest, int(magnitudes.max()) if magnitudes.numel() else 0)
+                activation_bits = max(activation_bits, grid.bits(counts))
                 few = (magnitudes[:MEASURED] > 0).float()
                 found = bare(member.real, kept)(few).double().sum()
                 pairs += float(found) * len(values) / max(len(few), 1)
@@ -172,8 +177,7 @@ class Site:
             type(self.members[0].layer).__name__,
             bits,
             bits + 1,
-            largest.bit_length(),
-            largest.bit_length() + signed,
+            *activation_bits,
             round(size / plan.inputs),
             float((weights > 0).mean()),
             nonzero / size if size else 1.0,

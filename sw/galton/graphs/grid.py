@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galton import streaming
+from galton import clipping, streaming
 from galton.arith import HALF, ONE, initial_residue, sample_count
 from galton.fitting import COUNT_LIMIT, LARGEST_STEP, raw_range
 from galton.network import Activation, Ints
+
+FLOAT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,18 @@ class Grid:
         """
         smallest, largest = min(float(extremes.min()), 0.0), max(float(extremes.max()), 0.0)
         scale, low, high = raw_range(smallest, largest, signed=smallest < 0)
+        if options["activations"] == "float":
+            return Untouched(Activation(), scale, low, high, axis)
         plain = cls(Activation(), scale, low, high, axis)
         if fine or options["activations"] == "bypass":
             return plain
+        if options["activations"] == "aciq":
+            known = np.concatenate([values.numpy().reshape(-1) for values in quantized])
+            limit = clipping.edge(known, options["activation_bits"], options["activation_clipping"], relu=smallest == 0)
+            scale, low, high = raw_range(max(smallest, -limit), min(largest, limit), signed=smallest < 0)
+            step = clipping.step(options["activation_bits"], low, high)
+            zone = min(round(options["dead_zone"] * ONE / step), COUNT_LIMIT)
+            return cls(Activation("rounding", step, 0, HALF, zone), scale, low, high, axis)
         total = sum(int(np.abs(plain.raw(values)).sum()) for values in quantized)
         mean = total / max(sum(values.numel() for values in quantized), 1)
         k = options["k_activations"]
@@ -74,6 +85,11 @@ class Grid:
         places = torch.floor(values / self.scale + 0.5).clamp_(self.low, self.high).int() - self.low
         return self._table[places]
 
+    def bits(self, counts: Tensor) -> tuple[int, int]:
+        """Bits of the largest count, without and with a sign."""
+        largest = int(counts.abs().max()).bit_length() if counts.numel() else 0
+        return largest, largest + (self.low < 0)
+
     @cached_property
     def _table(self) -> Tensor:
         """The real value of every raw byte, for quantizers that carry nothing."""
@@ -92,7 +108,24 @@ class Grid:
         return torch.from_numpy(walked).float().reshape(shape).movedim(-1, self.axis).contiguous()
 
 
-MODES = ("bypass", "rounding", "monte_carlo")
+class Untouched(Grid):
+    """Activations that stay float: 32 bits, and no samples."""
+
+    def counts(self, values: Tensor) -> tuple[Tensor, Ints]:
+        """1 for what is not zero."""
+        return (values != 0).float(), np.zeros(len(values), np.int64)
+
+    def bits(self, counts: Tensor) -> tuple[int, int]:
+        """Those of a float."""
+        del counts
+        return FLOAT_BITS, FLOAT_BITS
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The values."""
+        return values
+
+
+MODES = ("bypass", "rounding", "monte_carlo", "float")
 
 
 class Counts(nn.Module):
@@ -109,11 +142,13 @@ class Counts(nn.Module):
     def get_extra_state(self) -> Tensor:
         """The grid as nine numbers."""
         grid, activation = self.grid, self.grid.activation
-        rule = (MODES.index(activation.mode), activation.step, activation.samples, activation.residue, activation.dead_zone)
+        mode = "float" if isinstance(grid, Untouched) else activation.mode
+        rule = (MODES.index(mode), activation.step, activation.samples, activation.residue, activation.dead_zone)
         return torch.tensor([*rule, grid.scale, grid.low, grid.high, grid.axis], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
         """The inverse of get_extra_state."""
         mode, step, samples, residue, zone, scale, low, high, axis = state.tolist()
-        activation = Activation(MODES[int(mode)], int(step), int(samples), int(residue), int(zone))
-        self.grid = Grid(activation, scale, int(low), int(high), int(axis))
+        name = MODES[int(mode)]
+        activation = Activation("bypass" if name == "float" else name, int(step), int(samples), int(residue), int(zone))
+        self.grid = (Untouched if name == "float" else Grid)(activation, scale, int(low), int(high), int(axis))

@@ -30,8 +30,8 @@ def plain(module: Any) -> nn.Module:
     for part in list(copied.modules()):
         if isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.max_norm is not None:
             # The table as every look-up would find it.
-            values = torch.renorm(part.weight, part.norm_type, 0, part.max_norm)
-            part.weight.data, part.max_norm = values, None
+            part.weight.data.copy_(torch.renorm(part.weight, part.norm_type, 0, part.max_norm))
+            part.max_norm = None
         if parametrize.is_parametrized(part):
             settle(part)
         for key, hook in list(part._forward_pre_hooks.items()):
