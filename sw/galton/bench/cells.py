@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import galton
 from galton import calibration, golden, reference
 from galton.bench import sources, subjects
-from galton.bench.scores import Difference, Floats, Metric, Tested, pack
+from galton.bench.scores import Difference, Floats, Metric, Samples, pack
 from galton.config import Config, named
 from galton.errors import GaltonError
 from galton.network import Ints, Network
@@ -130,7 +130,7 @@ def numbers(cell: Cell) -> Row:
         reports.append(quantized.report())
         where = torch.from_numpy(fold.places)
         floats = subjects.float_outputs(cell.network, data, int(fold.places.max()) + 1)[where]
-        tested = Tested(subject.inputs[where], subject.targets[where], floats)
+        tested = Samples(subject.inputs[where], subject.targets[where], floats)
         found = subjects.outputs(quantized, tested.inputs)
         wrong, power = (float(values.double().square().sum()) for values in (found - floats, floats))
         parts.append((fold.places, metric.score(tested, floats), metric.score(tested, found), wrong, power))
@@ -180,7 +180,7 @@ def averaged(reports: list[Row]) -> Row:
     return {name: rows[0][name] if len(rows) == 1 else sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def first_fold(cell: Cell, quantized: Any, tested: Tested, metric: Metric, found: Tensor) -> Row:
+def first_fold(cell: Cell, quantized: Any, tested: Samples, metric: Metric, found: Tensor) -> Row:
     """What is not averaged over folds."""
     report = quantized.report()
     network = getattr(quantized, "network", None)
@@ -202,7 +202,7 @@ def warm(method: str) -> None:
     quantize(small, torch.rand(16, 1, 6, 6, generator=torch.Generator().manual_seed(0)), method=method)
 
 
-def image_of(network: Network, cell: Cell, tested: Tested, metric: Metric, found: Tensor) -> Row:
+def image_of(network: Network, cell: Cell, tested: Samples, metric: Metric, found: Tensor) -> Row:
     """Bytes that the image takes in the core's memories, and what the golden model makes of it; or why there is none.
 
     found: what the quantized network makes of the samples in torch. The golden model agrees where all outputs are equal.
@@ -214,7 +214,7 @@ def image_of(network: Network, cell: Cell, tested: Tested, metric: Metric, found
         return {"image_failure": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
     row: Row = {"image_bytes": sum(memory["loaded"] for memory in memories(compiled.image))}
     if cell.golden:
-        few = Tested(*(part[: cell.golden] for part in (tested.inputs, tested.targets, tested.floats)))
+        few = Samples(*(part[: cell.golden] for part in (tested.inputs, tested.targets, tested.floats)))
         raw = raw_inputs(network, few.inputs)
         reached, expected = golden.run(compiled.image, raw), reference.run(network, raw)
         row["golden_tested"] = len(raw)

@@ -100,7 +100,7 @@ def best_of_methods(rows: Sequence[Row]) -> set[str]:
     """The keys of the best cell of each method."""
     best: dict[str, Row] = {}
     for row in rows:
-        if row["method"] not in best or row["score"] > best[row["method"]]["accuracy"]:
+        if row["method"] not in best or row["score"] > best[row["method"]]["score"]:
             best[row["method"]] = row
     return {row["key"] for row in best.values()}
 

@@ -15,6 +15,7 @@ from galton.bench import figures
 from galton.bench.cells import Row
 from galton.bench.equal_work import contests
 from galton.bench.scores import shown
+from galton.bench.sweeps import case
 from galton.bench.tables import front, shortened
 
 Section = tuple[str, str, list[tuple[str, Any]]]
@@ -40,10 +41,12 @@ def bench(rows: Sequence[Row], title: str, champion: str = CHAMPION) -> str:
     return render(rows, title, sections, found, champion)
 
 
-def sweep(rows: Sequence[Row], title: str, name: str = "k_weights") -> str:
-    """A page about K, the setting called `name`: accuracy, shares and bits against it, and histograms of the largest."""
-    numbered = [{**row, "k": float(row["settings"][name])} for row in shortened(rows)]
-    return render(numbered, title, [section for own in by_network(numbered) for section in curves(own)])
+def sweep(rows: Sequence[Row], title: str) -> str:
+    """A page about K: for what is sampled, accuracy, shares and bits against it, and histograms of the largest."""
+    numbered = [{**row, "k": float(row["settings"]["k_weights"])} for row in shortened(rows)]
+    cases = [(own, chosen) for own in by_network(numbered) for chosen in dict.fromkeys(map(case, own))]
+    parts = [[row for row in own if case(row) == chosen] for own, chosen in cases]
+    return render(numbered, title, [section for part in parts for section in curves(part)])
 
 
 def by_network(rows: Sequence[Row]) -> list[list[Row]]:
@@ -84,7 +87,9 @@ def comparison(rows: Sequence[Row], found: Sequence[Row], champion: str) -> list
 
 def curves(rows: Sequence[Row]) -> list[Section]:
     """The sections about one network in a sweep."""
-    name, last, metric = rows[0]["network"], max(rows, key=lambda row: row["k"]), capital(rows[0]["metric"])
+    metric = capital(rows[0]["metric"])
+    (what, alone), last = case(rows[0]), max(rows, key=lambda row: row["k"])
+    name = f"{rows[0]['network']}, {what} sampled" + (f", {alone} left alone" if alone else "")
     pictures = [
         (f"{metric} against K", figures.against_k(rows, SCORES, figures.title(rows))),
         ("Weights and activations used", figures.against_k(rows, SHARES, "share")),

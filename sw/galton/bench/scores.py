@@ -18,7 +18,7 @@ Packed = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Tested:
+class Samples:
     """Samples to measure on: inputs, targets (labels, or what the metric takes instead) and outputs of the float network."""
 
     inputs: Tensor
@@ -32,7 +32,7 @@ class Metric:
 
     name: str
     unit: str
-    score: Callable[[Tested, Tensor], Floats]
+    score: Callable[[Samples, Tensor], Floats]
 
     @property
     def title(self) -> str:
@@ -40,24 +40,24 @@ class Metric:
         return f"{self.name}, {self.unit}"
 
 
-def right(tested: Tested, outputs: Tensor) -> Floats:
+def right(tested: Samples, outputs: Tensor) -> Floats:
     """100 where the largest output is that of the label."""
     return _percent(outputs.argmax(dim=1) == tested.targets)
 
 
-def agreeing(tested: Tested, outputs: Tensor) -> Floats:
+def agreeing(tested: Samples, outputs: Tensor) -> Floats:
     """100 where the largest output is that of the float network."""
     return _percent(outputs.argmax(dim=1) == tested.floats.argmax(dim=1))
 
 
-def log_likelihood(tested: Tested, outputs: Tensor) -> Floats:
+def log_likelihood(tested: Samples, outputs: Tensor) -> Floats:
     """Mean log probability of the targets (n, time), from logits (n, time, characters)."""
     lost = torch.nn.functional.cross_entropy(outputs.double().transpose(1, 2), tested.targets, reduction="none")
     found: Floats = -lost.mean(dim=1).numpy()
     return found
 
 
-def anomaly_kept(tested: Tested, outputs: Tensor) -> Floats:
+def anomaly_kept(tested: Samples, outputs: Tensor) -> Floats:
     """Minus the change of the anomaly score, percent of the float network's; it is the mean square of what is not rebuilt."""
     before, after = ((found.double() - tested.inputs).square().mean(dim=1) for found in (tested.floats, outputs))
     change: Floats = -100 * ((after - before).abs() / before).numpy()

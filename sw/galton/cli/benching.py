@@ -81,8 +81,9 @@ def carry_out(
     fresh: bool,
     as_json: bool,
     page: Callable[[Sequence[Row], str], str],
+    also: Callable[[Sequence[Row], Path], Path] | None = None,
 ) -> int:
-    """Run the cells, write tables and page, and show the results; the exit code, 1 where a cell failed."""
+    """Run the cells, write tables, page and what `also` writes, and show the results; the exit code, 1 where a cell failed."""
     from galton.bench import runner, tables
     from galton.bench.cells import processors
 
@@ -100,12 +101,13 @@ def carry_out(
     results, layers = tables.write(rows, output)
     html = output / "report.html"
     html.write_text(page(rows, title))
+    files = [results, layers, html, *([also(rows, output)] if also else [])]
     if as_json:
         wanted = ("network", "method", "setting", *tables.COLUMNS[3:], *tables.LAST)
-        emit({"rows": [{name: row.get(name) for name in wanted} for row in rows], "files": [results, layers, html]})
+        emit({"rows": [{name: row.get(name) for name in wanted} for row in rows], "files": files})
     else:
         show(rows)
-        console().print(f"Wrote {results}, {layers} and {html}", soft_wrap=True)
+        console().print(f"Wrote {', '.join(map(str, files))}", soft_wrap=True)
     return 1 if any("failure" in row for row in rows) else 0
 
 
