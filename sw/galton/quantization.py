@@ -94,9 +94,11 @@ def quantize(
     order: str = "channel_sign",
     norm: str = "channel",
     activations: str | None = None,
+    activation_bits: int = 4,
+    activation_clipping: str = "laplace",
     dynamic: bool = False,
     dead_zone: float | None = None,
-    correct: bool = True,
+    correct: bool | str = True,
     skip_first_activation: bool = True,
     skip_last_activation: bool = True,
     input_range: tuple[float, float] | None = None,
@@ -129,10 +131,14 @@ def quantize(
     xi, order, norm: as in galton.quantizers.mcq.hits; xi is also the offset of activations.
     seed: draw xi for each layer from it, as the paper does.
     activations: "monte_carlo" carries the remainder in walk order, "rounding" does not, "bypass" takes raw integers as they are,
+        "aciq" clips them and rounds to 2^activation_bits levels: k_activations is not looked at, dead_zone is 0 unless given,
         "float", with engine="graph", leaves them alone.
+    activation_bits, activation_clipping: of "aciq". 2 to 8 bits, a sign among them where there is one; clipped as is best for
+        a "laplace" or "gauss" distribution, for the one that comes closer ("fit"), or at the largest value ("max").
     dynamic: the step of activations follows from the norm of the very input (the paper's way), not from calibration.
     dead_zone: activations below this many steps are dropped, 0 for none.
-    correct: fit scale and bias of each output channel to the float network's outputs, by least squares in closed form.
+    correct: fit scale and bias of each output channel to the float network's outputs, by least squares in closed form; "mean"
+        fits the bias alone, to the mean.
     skip_first_activation, skip_last_activation: raw integers into the first and the last layer with weights, or the finest step
         that its accumulators can hold. They cost little work and carry most of the loss.
     input_range: smallest and largest input; by default those of the calibration data. input_shape: of one, where there is none.
@@ -161,6 +167,8 @@ def quantize(
             "order": order,
             "norm": norm,
             "activations": activations if calibrated else activations or "float",
+            "activation_bits": activation_bits,
+            "activation_clipping": activation_clipping,
             "dynamic": dynamic,
             "dead_zone": dead_zone,
             "correct": correct,
@@ -213,8 +221,7 @@ def _for_accelerator(
     choices.check_layers(options["layers"], names)
     mean_work = sum(stage.multiplies for stage in weighted) / max(len(weighted), 1)
 
-    flow = first = fitting.input_flow(inputs, input_range)
-    fitted, measures = [], []
+    chosen = []
     for stage in lowered.stages:
         own = choices.for_layer(options, stage.name)
         is_first, is_last = stage.name in names[:1], stage.name in names[-1:]
@@ -226,6 +233,7 @@ def _for_accelerator(
                 own["order"],
                 own["norm"],
                 work=stage.multiplies / mean_work if mean_work else 0.0,
+                corrected=own["correct"],
                 name=stage.name,
                 extra=own["extra"],
             ),
@@ -237,8 +245,16 @@ def _for_accelerator(
             (own["skip_first_activation"] and is_first) or (own["skip_last_activation"] and is_last),
             LARGEST_WEIGHT if own["wide_last"] and is_last else own["weight_limit"],
             own["accumulator_bits"],
+            own["activation_bits"],
+            own["activation_clipping"],
         )
-        layer, flow, measured = fitting.fit(stage, flow, settings)
+        chosen.append(settings)
+    flow = first = fitting.input_flow(inputs, input_range)
+    fitted, measures = [], []
+    for index, stage in enumerate(lowered.stages):
+        after = next((later for later in range(index + 1, len(chosen)) if not fitting.plain(lowered.stages[later])), None)
+        consumer = None if after is None or lowered.stages[after].diagonal else chosen[after]
+        layer, flow, measured = fitting.fit(stage, flow, chosen[index], consumer)
         fitted.append(layer)
         measures.append(measured)
     shape = (first.raw.shape[1], first.raw.shape[2], first.raw.shape[3])

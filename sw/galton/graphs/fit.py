@@ -102,7 +102,7 @@ class Fitting:
         target = self.real(real)
         if options["correct"] and calibrated:
             last = [sites.channel_last(layer, part).double().numpy()[:, None, None] for part in (sums, target)]
-            fitted, offset = closing(last[0], last[1], steps)
+            fitted, offset = closing(last[0], last[1], steps, scale=options["correct"] != "mean")
             scaled, bias = torch.from_numpy(fitted).float(), torch.from_numpy(offset).float()
         layer.weight = _constant(sites.stored(layer, integers * scaled.double().numpy()[:, None, None, None]))
         layer.bias = None if bias is None else _constant(bias)
@@ -174,7 +174,8 @@ def quantized(plan: Plan, weights: np.ndarray[Any, np.dtype[np.float64]], rows: 
     """Integers within the limit and steps of (outputs, inputs, rows, columns), by the plan's method."""
     own = plan.options
     options = Options(own["k_weights"], own["xi"], own["order"], own["norm"], own["weight_limit"], rows, plan.share)
-    options = replace(options, name=plan.name, extra=own["extra"])
+    corrected = own["correct"] and own.get("calibrated", True)
+    options = replace(options, corrected=corrected, name=plan.name, extra=own["extra"])
     integers, steps = quantizers.named(own["method"])(weights, options)
     return np.clip(integers, -own["weight_limit"], own["weight_limit"]), steps
 

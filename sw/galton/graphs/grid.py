@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galton import streaming
+from galton import clipping, streaming
 from galton.arith import HALF, ONE, initial_residue, sample_count
 from galton.fitting import COUNT_LIMIT, LARGEST_STEP, raw_range
 from galton.network import Activation, Ints
@@ -45,6 +45,14 @@ class Grid:
         plain = cls(Activation(), scale, low, high, axis)
         if fine or options["activations"] == "bypass":
             return plain
+        if options["activations"] == "aciq":
+            limit = clipping.edge(
+                quantized.numpy(), options["activation_bits"], options["activation_clipping"], relu=smallest == 0
+            )
+            scale, low, high = raw_range(max(smallest, -limit), min(largest, limit), signed=smallest < 0)
+            step = clipping.step(options["activation_bits"], low, high)
+            zone = min(round(options["dead_zone"] * ONE / step), COUNT_LIMIT)
+            return cls(Activation("rounding", step, 0, HALF, zone), scale, low, high, axis)
         mean = float(np.abs(plain.raw(quantized)).mean())
         k = options["k_activations"]
         zone = min(round(options["dead_zone"] * mean / k), COUNT_LIMIT)

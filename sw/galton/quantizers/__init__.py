@@ -31,6 +31,7 @@ class Options:
         prior; a method that needs no data does not call it.
         None where nothing is known: calibrated methods then take inputs of one variance, uncorrelated.
     work: the layer's multiply-accumulates over those of the mean layer.
+    corrected: scale and bias of each output are fitted afterwards.
     name: the layer's, for messages.
     extra: whatever a method defines for itself.
     """
@@ -42,6 +43,7 @@ class Options:
     limit: int = 7
     rows: Callable[[], Rows | Moments] | None = None
     work: float = 1.0
+    corrected: bool = True
     name: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -49,7 +51,7 @@ class Options:
 Quantizer = Callable[[NDArray[np.float64], Options], tuple[NDArray[np.int64], NDArray[np.float64]]]
 
 METHODS = {
-    "mcq": "galton.quantizers.mcq:quantize",
+    "mcq": "galton.quantizers.sampling:quantize",
     "galton": "galton.quantizers.galton:quantize",
     "nearest": "galton.quantizers.nearest:channel",
     "nearest_tensor": "galton.quantizers.nearest:tensor",
@@ -69,6 +71,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 EXTRA: dict[str, dict[str, str]] = {
+    "mcq": {
+        "clip": "magnitudes beyond so many means before sampling; true: as little as makes no count pass the weight limit",
+        "dead_zone": "weights below so many steps are not sampled",
+        "offsets": "how many offsets are tried; that of the least output error stays, in each norm group",
+        "regress": "sample the regression to the float network's outputs",
+        "follow": "carry the error in data space along each neuron, on the grid of the samples, rather than along the walk",
+        "descend": "passes of coordinate descent from the samples on",
+        "match": "a step for each channel without data, 'least_squares' or 'power' under the prior",
+        "moments": "what judges these: 'data' where there is some, or 'prior'",
+    },
     "galton": {
         "price": "of a non-zero weight, the one knob between work and accuracy, 0.05",
         "gamma": "power of the layer's work in the price, 0.7",
@@ -76,11 +88,16 @@ EXTRA: dict[str, dict[str, str]] = {
         "passes": "of coordinate descent, 10",
     },
     "aciq": {
-        "distribution": "'laplace' or 'gauss'",
-        "allocate": "bits differ by channel",
+        "bits": "of a weight, those of weight_limit unless told",
+        "distribution": "'laplace' (unless told), 'gauss', or 'fit' for the likelier",
+        "allocate": "bits differ by channel, where they are fewer than 5",
         "norm": "restore each channel's norm, true unless told",
     },
-    "maly_saab": {"rank": "directions of the data that are kept exactly, 24 at most unless told"},
+    "maly_saab": {
+        "rank": "directions of the data that are kept exactly, 24 at most unless told",
+        "alphabet": "'grid' (unless told), or 'binary' for -c and c",
+        "centred": "moments about the means, true unless told",
+    },
     "gpfq": {"centred": "moments about the means"},
     "gptq": {"damping": "of H, share of the mean diagonal, 0.01", "regress": "start from the regression to the float outputs"},
 }

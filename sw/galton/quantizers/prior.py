@@ -41,6 +41,18 @@ def keep_power(weights: Reals, integers: NDArray[np.int64], steps: Reals) -> Rea
     return kept
 
 
+def least_squares(weights: Reals, integers: NDArray[np.int64], steps: Reals) -> Reals:
+    """Steps (outputs,) with which `integers` come closest to `weights` under the prior, means included.
+
+    A channel that runs against its weights keeps its step.
+    """
+    matrix = second_moment(weights.shape[1], int(np.prod(weights.shape[2:])))
+    counts = flat(integers)
+    power, match = (((counts @ matrix) * rows).sum(axis=1) for rows in (counts, flat(weights)))
+    fitted: Reals = np.where((power > 0) & (match > 0), np.divide(match, power, out=np.ones_like(power), where=power > 0), steps)
+    return fitted
+
+
 def flat(weights: NDArray[Any]) -> Reals:
     """(outputs, ...) as (outputs, n)."""
     return weights.reshape(len(weights), -1).astype(np.float64)
