@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from galton.calibration import as_bytes, check, gather, on_grid, step_of, to_pixels
+from galton.calibration import check, collect, to_pixels
 from galton.errors import CalibrationError
 
 IMAGES = torch.arange(5 * 2 * 3 * 4, dtype=torch.float32).reshape(5, 2, 3, 4)
@@ -44,6 +46,14 @@ def test_no_more_batches_are_taken_than_needed():
 
     assert len(gather(batches(), 2)) == 2
     assert taken == [0, 1]
+
+
+def gather(data: Any, limit: int) -> torch.Tensor:
+    """The only argument."""
+    found = collect(data, limit, maps=True)
+    assert found.single is not None
+    assert len(found) == len(found.single)
+    return found.single
 
 
 def broken(value: float) -> torch.Tensor:
@@ -85,20 +95,43 @@ def test_pixels_have_their_channels_last():
     assert to_pixels(IMAGES[:, :, 0, 0]).shape == (5, 1, 1, 2)
 
 
-def test_the_step_of_inputs_on_a_grid():
-    grid = torch.arange(-211, 45)
-    assert step_of(grid * 0.5847) == pytest.approx(0.5847, rel=1e-5)
-    assert step_of(IMAGES / 255) == pytest.approx(1 / 255, rel=1e-5)
-    assert step_of(torch.randn(100)) is None
-    assert step_of(torch.randn(2000)) is None
-    assert step_of(torch.ones(7)) is None
+SECOND = torch.arange(5)[:, None] > torch.arange(3)
+SEVERAL = {
+    "tuples": [((IMAGES[:2], SECOND[:2]), LABELS[:2]), ((IMAGES[2:], SECOND[2:]), LABELS[2:])],
+    "alone": [((IMAGES, SECOND),)],
+    "dicts": [{"images": IMAGES[:2], "mask": SECOND[:2]}, {"images": IMAGES[2:], "mask": SECOND[2:]}],
+    "labelled dicts": [({"images": IMAGES, "mask": SECOND.numpy()}, LABELS)],
+    "dict": {"images": IMAGES, "mask": SECOND},
+}
 
 
-def test_features_with_an_offset_keep_their_step_where_few_are_cut():
-    values = torch.randint(-60, 45, (300, 20), generator=torch.Generator().manual_seed(0)) * 0.5
-    values[0, :3] = -211 * 0.5
-    found = on_grid(values, lambda x: x[:, 4:])
-    assert torch.equal(found, values.clamp(min=-64))
-    assert torch.equal(found, as_bytes(found, 0.5))
-    assert on_grid(values, lambda x: x) is values
-    assert torch.equal(on_grid(values.clamp(min=-64), lambda x: 1 / 0), values.clamp(min=-64))
+@pytest.mark.parametrize("form", SEVERAL)
+def test_several_arguments(form):
+    found = collect(SEVERAL[form], 4)
+    assert found.single is None
+    assert (len(found), len(found.named)) == (4, 2 if "dict" in form else 0)
+    assert torch.equal(found.leaves[0], IMAGES[:4])
+    assert torch.equal(found.leaves[1], SECOND[:4])
+    assert [len(values) for values in found.first(2).tensors] == [2, 2]
+    assert found.shape == "(n, 2, 3, 4), (n, 3)"
+
+
+def test_arguments_that_are_the_same_for_all():
+    found = collect([{"x": IMAGES, "scale": 2.0, "table": torch.zeros(7)}] * 2, 100)
+    assert (len(found), found.named["scale"], found.named["table"].shape) == (10, 2.0, (7,))
+    masked = collect([((IMAGES, torch.full((5, 3), -torch.inf)),)], 100)
+    assert masked.leaves[1].isinf().all()
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"x": IMAGES}, "batch 1 has other arguments than batch 0"),
+        ({"x": IMAGES, "y": 3}, "batch 1 has other arguments than batch 0"),
+        ({"x": IMAGES, "y": SECOND[:, :1]}, r"batch 1 has shape \(5, 1\), expected \(n, 3\)"),
+        ({"x": broken(float("nan")), "y": SECOND}, r"batch 1, x, has nan at \[1, 0, 2, 3\]"),
+    ],
+)
+def test_batches_that_do_not_belong_together(batch, message):
+    with pytest.raises(CalibrationError, match=message):
+        collect([{"x": IMAGES, "y": SECOND}, batch], 100)
