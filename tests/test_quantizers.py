@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -208,19 +210,25 @@ def test_aciq_refuses_what_it_does_not_know():
         aciq.quantize(np.ones((1, 1, 1, 1)), Options(1.0, extra={"bits": 9}))
 
 
-def test_path_following_by_moments_is_path_following():
+@pytest.mark.parametrize("order", gpfq.ORDERS)
+def test_path_following_by_moments_is_path_following(order):
     weights, options = problem(noise=0.3)
-    integers, step = gpfq.quantize(weights, options)
+    integers, step = gpfq.quantize(weights, replace(options, extra={"order": order}))
     rows = options.rows()
     real, inputs = rows.real[0], rows.quantized[0]
     for neuron in range(6):
         carried = np.zeros(len(real))
         flat = weights[neuron].reshape(-1)
-        for t in range(18):
+        for t in np.argsort(-(inputs**2).sum(axis=0)) if order == "power" else range(18):
             carried += flat[t] * real[:, t]
             q = np.clip(np.round(inputs[:, t] @ carried / (inputs[:, t] @ inputs[:, t]) / step[neuron]), -7, 7)
             carried -= q * step[neuron] * inputs[:, t]
             assert q == integers[neuron].reshape(-1)[t]
+
+
+def test_path_following_refuses_other_orders():
+    with pytest.raises(GaltonError, match="order must be one of array, power, not 'up'"):
+        gpfq.quantize(np.ones((1, 1, 3, 3)), Options(1.0, extra={"order": "up"}))
 
 
 def test_feedback_is_greedy_rounding_with_the_rest_refitted():
