@@ -33,8 +33,10 @@ def balanced(weights: Reals, step: Reals, limit: int) -> Ints:
     shaped = step[:, None, None]
     scaled = np.divide(weights.reshape(integers.shape), shaped, where=shaped > 0, out=np.zeros(integers.shape))
     rows = (-1, integers.shape[2])
-    integers += flips((scaled - integers).reshape(rows), integers.reshape(rows), limit).reshape(integers.shape)
-    return (integers + flips_between(scaled - integers, integers, limit)).reshape(weights.shape)
+    errors: Reals = scaled - integers
+    integers += flips(errors.reshape(rows), integers.reshape(rows), limit).reshape(integers.shape)
+    errors = scaled - integers
+    return np.asarray((integers + flips_between(errors, integers, limit)).reshape(weights.shape), np.int64)
 
 
 def flips(errors: Reals, integers: Ints, limit: int) -> Ints:
