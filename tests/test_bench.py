@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+import galton
 from galton.bench import cells, page, runner, subjects, sweeps, tables
 from galton.bench.cells import Cell
+from galton.bench.scores import pack, unpack
 from galton.cli import main as program
+from galton.cli import sweep
 from galton.cli.benching import settings
 from galton.demo import model, training
 from galton.errors import GaltonError
@@ -35,18 +39,20 @@ def untrained(tmp_path, monkeypatch) -> None:
     training.cache_file().parent.mkdir(parents=True)
     save_file(model.make_model().state_dict(), training.cache_file())
     subjects.load.cache_clear()
-    cells.float_right.cache_clear()
+    subjects.float_outputs.cache_clear()
 
 
-def row(method: str, setting: int, effective: float, accuracy: float, **more: object) -> dict[str, object]:
+def row(method: str, setting: int, effective: float, score: float, **more: object) -> dict[str, object]:
     """A row as a cell gives it, of two layers."""
     layer = {"error": 0.1 * setting, "weight_bits": 3, "nonzero_weights": 0.5}
-    numbers = {"tested": 100, "float_accuracy": 90.0, "difference": accuracy - 90, "standard_error": 0.5, "seconds": 1.0}
+    numbers = {"tested": 100, "float_score": 90.0, "difference": score - 90, "standard_error": 0.5, "seconds": 1.0}
+    numbers |= {"metric": "accuracy", "unit": "%", "output_error": 0.1}
     bits = {"weight_bits": 3.0, "weight_bits_signed": 4.0, "activation_bits": 5.0, "activation_bits_signed": 5.0}
     return {
         "key": f"{method}{setting}", "network": "<toy>", "method": method, "setting": f"k_weights={setting}",
-        "settings": {"k_weights": setting}, "effective": effective, "accuracy": accuracy, "image_bytes": 1000 * setting,
+        "settings": {"k_weights": setting}, "effective": effective, "score": score, "image_bytes": 1000 * setting,
         "nonzero_weights": 0.5, "nonzero_activations": 0.25, **numbers, **bits,
+        "scores": pack(np.repeat([100.0, 0.0], [round(score), 100 - round(score)])),
         "layers": [{"name": name, **layer} for name in ("first", "last")],
         "histograms": {"weights": {"first": [5, 3, 1], "last": [1, 1]}, "activations": {"first": [4, 4]}}, **more,
     }  # fmt: skip
@@ -57,17 +63,19 @@ def test_a_cell_measures_what_torch_and_the_golden_model_compute() -> None:
     found = cells.measure(cell)
     subject = subjects.load("digits", subjects.DATA)
     quantized = cells.quantize(subject.network, subject.calibration[:12], **cell.settings)
-    labels = torch.from_numpy(subject.labels[:20])
+    labels = subject.targets[:20]
     with torch.no_grad():
         before = (subject.network(subject.inputs[:20]).argmax(1) == labels).double()
     after = (quantized(subject.inputs[:20]).argmax(1) == labels).double()
-    assert found["accuracy"] == pytest.approx(100 * float(after.mean()))
-    assert found["float_accuracy"] == pytest.approx(100 * float(before.mean()))
+    assert found["score"] == pytest.approx(100 * float(after.mean()))
+    assert found["float_score"] == pytest.approx(100 * float(before.mean()))
     assert found["standard_error"] == pytest.approx(100 * float((after - before).std()) / 20**0.5)
     assert found["golden_agrees"] == found["golden_tested"] == 2
     assert found["effective"] == quantized.report()["effective"]
     integers = {layer.name: layer.weights for layer in quantized.network.layers}
     assert found["histograms"]["weights"] == {name: np.bincount(abs(w).ravel()).tolist() for name, w in integers.items()}
+    assert (found["golden_score"], found["golden_torch_score"]) == (100 * after[:2].mean(),) * 2
+    assert unpack(found["scores"]).tolist() == (100 * after).tolist()
     json.dumps(found, allow_nan=False)
 
 
@@ -135,7 +143,7 @@ def test_two_dask_workers_give_the_rows_of_one_process(tmp_path) -> None:
     rows = [runner.run(work, tmp_path / name, dask=dask) for name, dask in (("here", None), ("there", "local:2"))]
     for here, there in zip(*rows, strict=True):
         assert "failure" not in there
-        same = ("key", "accuracy", "difference", "standard_error", "effective", "image_bytes", "options", "histograms")
+        same = ("key", "score", "scores", "difference", "standard_error", "effective", "image_bytes", "options", "histograms")
         assert {name: here[name] for name in same} == {name: there[name] for name in same}
         errors = [[layer["error"] for layer in found["layers"]] for found in (here, there)]
         assert errors[0] == pytest.approx(errors[1], rel=1e-4)
@@ -183,15 +191,47 @@ def test_settings_are_all_combinations() -> None:
     assert settings(["xi=0", 'extra={"price": 1}', 'extra={"price": 2}']) == [{"xi": 0, "extra": {"price": p}} for p in (1, 2)]
 
 
-def test_offsets_and_layers_of_a_sweep() -> None:
-    assert sweeps.drawn([], []) == [0.5]
-    found = sweeps.drawn([0.25], [0, 1])
-    assert found[0] == 0.25
-    assert len(set(found)) == 3
-    assert all(0 <= xi < 1 for xi in found)
-    alone = [sweeps.left_alone("digits", subjects.DATA, which, 16) for which in (None, "first", "both")]
-    fine = {"k_weights": 16}
-    assert alone == [{}, {"layers": {"conv1": fine}}, {"layers": {"conv1": fine, "scores": fine}}]
+def test_layers_that_a_sweep_leaves_alone() -> None:
+    assert (sweep.WHAT, sweep.ALONE, sweep.WIDEST) == (sweeps.WHAT, sweeps.ALONE, sweeps.WIDEST)
+    chosen = {which: sweeps.names("digits", subjects.DATA, which) for which in sweeps.ALONE}
+    assert chosen == {"none": [], "first": ["conv1"], "last": ["scores"], "both": ["conv1", "scores"]}
+
+
+@pytest.mark.parametrize("engine", ["graph", "accelerator"])
+@pytest.mark.parametrize("alone", ["none", "first"])
+@pytest.mark.parametrize("what", sweeps.WHAT)
+def test_a_sweep_samples_what_it_is_asked_for_and_nothing_else(engine, alone, what) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 4)).eval()
+    inputs = torch.rand(64, 1, 6, 6)
+    layers = ["0"] if alone == "first" else []
+    fixed = {"order": "magnitude", "norm": "layer", "correct": False, "weight_limit": 119, "dynamic": True, "seed": 3}
+    options = sweeps.settings(1.0, what, alone, layers, engine, fixed)
+    assert sweeps.case({"settings": options}) == (what, ", ".join(layers))
+    quantized = galton.quantize(module, inputs, method="mcq", **options)
+    with torch.no_grad():
+        error = float((quantized(inputs) - module(inputs)).norm() / module(inputs).norm())
+    assert 0.01 < error < 1.0
+    found = {layer["name"]: layer for layer in quantized.report()["layers"]}
+    if engine == "graph" and alone == "first":
+        assert torch.equal(quantized.module.get_submodule("0").weight, module[0].weight)
+        assert "0" not in found
+    if engine == "accelerator" and alone == "first":
+        assert found["0"]["weight_bits"] == 7
+        assert found["0"]["error"] < 0.02
+    sampled = found["3"]
+    assert sampled["weight_samples"] == (5 * 64 if what != "activations" else pytest.approx(sampled["weight_samples"]))
+    assert (sampled["weight_bits"] == 7) == (what == "activations")
+    assert (sampled["activation_samples"] == pytest.approx(64, abs=2)) == (what != "weights")
+
+
+def test_the_papers_table_has_means_over_offsets(tmp_path) -> None:
+    rows = [row("mcq", k, 0.1 * k, 80 + k + offset) for k in (2, 1) for offset in (0, 1)]
+    lines = sweeps.write(rows, tmp_path).read_text().splitlines()
+    assert lines[0] == sweeps.HEAD
+    assert len(lines) == 4
+    assert [line.split(" | ")[3] for line in lines[2:]] == ["1", "2"]
+    assert all("(offsets 0.71)" in line and line.count("|") == lines[1].count("|") == lines[0].count("|") for line in lines[2:])
 
 
 def call(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -221,6 +261,7 @@ def test_a_sweep_from_the_command_line(capsys, tmp_path) -> None:
     assert code == 0
     with (tmp_path / "results.csv").open() as file:
         assert [line["k_weights"] for line in csv.DictReader(file)] == ["0.5", "2.0"] * 2
+    assert len((tmp_path / "paper.md").read_text().splitlines()) == 4
     assert rows[0]["nonzero_weights"] < rows[1]["nonzero_weights"]
     assert "Accuracy against K" in (tmp_path / "report.html").read_text()
 
@@ -234,7 +275,7 @@ def test_a_sweep_from_the_command_line(capsys, tmp_path) -> None:
         (["bench", "quantizers", "--set", "k=1"], "galton.quantize has no setting 'k'"),
         (["bench", "quantizers", "--set", "k_weights"], "--set takes NAME=VALUE"),
         (["bench", "quantizers", "--target", "moon"], "There is no configuration 'moon'"),
-        (["sweep", "--skip", "first", "--weight-limit", "7"], "--weight-limit 119"),
+        (["sweep", "--skip", "middle"], "'middle' is not one of 'none', 'first', 'last', 'both'"),
     ],
 )
 def test_mistakes_are_said_before_anything_runs(capsys, tmp_path, arguments, message) -> None:
@@ -275,13 +316,3 @@ def test_the_page_needs_nothing_else() -> None:
     html = page.bench([row("mcq", 1, 0.2, 80.0)], "Toy")
     assert html == page.bench([row("mcq", 1, 0.2, 80.0)], "Toy")
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", html)
-
-
-@pytest.mark.parametrize("name", list(subjects.SOURCES))
-def test_networks_of_the_data_folder_are_as_accurate_as_their_source_says(name) -> None:
-    if name not in subjects.available(DATA):
-        pytest.skip(f"There is no data folder at {DATA}")
-    subject = subjects.load(name, DATA)
-    said = {"lenet300100": 98.2, "lenet5": 99.1, "vggsmall": 84.9, "resnet20": 87.7, "resnet8": 85.5, "kws": 91.5}[name]
-    answers = subject.right(200)
-    assert 100 * answers.mean() == pytest.approx(said, abs=3 * 100 * (said / 100 * (1 - said / 100) / len(answers)) ** 0.5)

@@ -335,7 +335,7 @@ def test_settings_of_a_single_layer(digits):
         ({"layers": {"conv": {}}}, "There is no layer 'conv' with weights; the network has 0, 4, 9, 11"),
         ({"order": "up"}, "order must be one of array, magnitude, channel_sign, not 'up'"),
         ({"norm": "batch"}, "norm must be one of layer, channel, not 'batch'"),
-        ({"activations": "exact"}, "activations must be one of monte_carlo, rounding, bypass, not 'exact'"),
+        ({"activations": "exact"}, "activations must be one of monte_carlo, rounding, bypass, aciq, float, not 'exact'"),
         ({"xi": 1}, "xi must be at least 0 and less than 1, not 1"),
         ({"dead_zone": -1}, "dead_zone must be 0 or more steps, not -1"),
         ({"dynamic": True, "activations": "bypass"}, "dynamic must be False"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from galton.errors import CalibrationWarning, GaltonError
-from galton.quantizers import METHODS, Options, aciq, galton, gpfq, gptq, maly_saab, named, nearest
+from galton.quantizers import METHODS, Options, aciq, galton, gpfq, gptq, named, nearest
 from galton.quantizers.moments import Rows, damped, moments, of, regress
 
 LAPLACE = {2: 2.83068, 3: 3.89723, 4: 5.02864, 5: 6.20477, 6: 7.41313, 7: 8.64562, 8: 9.89676}
@@ -145,6 +147,59 @@ def test_bits_go_to_the_wide_channels():
     assert largest[:3].min() > largest[3:].max()
 
 
+def test_allocation_gives_whole_planes_to_wide_channels():
+    """2^M_i goes as alpha_i^(2/3): a channel 8 times as wide has 2 bits more; with two planes nothing is cut."""
+    generator = np.random.default_rng(0)
+    widths = np.array([1e-4, 1.0, 1.2, 9.0, 60.0, 500.0])
+    weights = generator.laplace(size=(6, 400)).reshape(6, 4, 10, 10) * widths[:, None, None, None]
+    integers, step = aciq.quantize(weights, Options(1.0, limit=119, extra={"allocate": True, "bits": 4}))
+    bits = aciq.allocate(widths, 4)
+    assert 4 - 1 / 6 <= bits.mean() <= 4
+    assert np.all(np.abs(np.diff(bits[1:]) - np.diff(np.log2(widths[1:])) * 2 / 3) < 1)
+    largest = np.abs(integers).reshape(6, -1).max(axis=1)
+    held = 2.0 ** np.maximum(bits - 1, 0) - (bits > 1)
+    assert np.all(largest <= np.minimum(held * (bits > 0), 119))
+    assert np.all(largest >= held // 2 * (bits > 0))
+    cut, _ = aciq.quantize(weights, Options(1.0, limit=7, extra={"allocate": True, "bits": 4}))
+    assert np.abs(cut).max() == 7
+    assert np.all(np.isfinite(step))
+    same, _ = aciq.quantize(weights, Options(1.0, limit=119, extra={"allocate": True, "bits": 5}))
+    assert set(np.abs(same).reshape(6, -1).max(axis=1)) <= set(range(9, 16))
+
+
+def test_nothing_is_clipped_beyond_the_largest():
+    """Of uniform weights alpha is far beyond the largest: the steps are then those of rounding to nearest."""
+    weights = np.random.default_rng(0).uniform(-1, 1, (4, 8, 3, 3))
+    found, expected = aciq.quantize(weights, Options(1.0, extra={"norm": False})), nearest.channel(weights, Options(1.0))
+    assert np.allclose(found[1], expected[1])
+    assert np.array_equal(found[0], expected[0])
+
+
+def test_one_bit_is_two_values_of_which_none_is_zero():
+    weights = np.random.default_rng(0).laplace(size=(3, 5, 3, 3))
+    integers, step = aciq.quantize(weights, Options(1.0, extra={"bits": 1, "norm": False}))
+    assert set(integers.reshape(-1)) == {-1, 1}
+    rows = weights.reshape(3, -1)
+    width = np.abs(rows - rows.mean(axis=1, keepdims=True)).mean(axis=1)
+    assert np.allclose(step, aciq.clipping(1) * width / 2)
+
+
+@pytest.mark.parametrize("name", aciq.DISTRIBUTIONS)
+def test_the_likelier_distribution_is_found(name):
+    generator = np.random.default_rng(1)
+    weights = (generator.laplace if name == "laplace" else generator.normal)(size=(8, 6, 5, 5))
+    told, fitted = (aciq.quantize(weights, Options(1.0, extra={"distribution": kind})) for kind in (name, "fit"))
+    assert all(np.array_equal(one, other) for one, other in zip(told, fitted, strict=True))
+
+
+def test_channels_of_one_value_keep_it():
+    weights = np.array([0.7, -0.2]).reshape(2, 1, 1, 1) * np.ones((2, 3, 3, 3))
+    integers, step = aciq.quantize(weights, Options(1.0))
+    assert np.allclose(integers * step[:, None, None, None], weights)
+    single, step = aciq.quantize(weights[:, :1, :1, :1], Options(1.0))
+    assert np.allclose(single * step[:, None, None, None], weights[:, :1, :1, :1])
+
+
 def test_correction_restores_mean_and_norm():
     weights = np.random.default_rng(0).normal(0.3, 1.0, (4, 30))
     rounded = np.round(weights)
@@ -159,65 +214,29 @@ def test_aciq_refuses_what_it_does_not_know():
         aciq.clipping(4, "cauchy")
     with pytest.raises(GaltonError, match="bits must be in"):
         aciq.clipping(0)
+    with pytest.raises(GaltonError, match=r"extra: bits must be in 1\.\.8, not 9"):
+        aciq.quantize(np.ones((1, 1, 1, 1)), Options(1.0, extra={"bits": 9}))
 
 
-@pytest.mark.parametrize(("rank", "size"), [(1, 12), (5, 40), (16, 60)])
-def test_maly_saab_guarantees(rank, size):
-    generator = np.random.default_rng(rank)
-    data = generator.normal(size=(3 * rank, rank)) @ generator.normal(size=(rank, size))
-    weights = generator.uniform(-1, 1, (7, size))
-    step = np.full(7, 0.25)
-    moved = maly_saab.preprocess(weights, data, step)
-    assert np.abs(data @ (moved - weights).T).max() < 1e-10
-    assert np.all(np.abs(moved).max(axis=1) <= np.ceil(np.abs(weights).max(axis=1) / 0.25) * 0.25 + 1e-12)
-    assert np.all(np.floor(weights / 0.25) * 0.25 <= moved + 1e-12)
-    off = np.abs(moved / 0.25 - np.round(moved / 0.25)) > 1e-9
-    assert off.sum(axis=1).max() <= rank
-
-
-def test_maly_saab_with_the_alphabet_of_two_does_not_grow_the_sup_norm():
-    generator = np.random.default_rng(3)
-    data, weights = generator.normal(size=(4, 50)), generator.uniform(-1, 1, (5, 50))
-    shifted = maly_saab.preprocess((weights + 1) / 2, data, np.ones(5)) * 2 - 1
-    assert np.abs(shifted).max() <= 1
-    assert np.abs(data @ (shifted - weights).T).max() < 1e-10
-    assert (np.abs(np.abs(shifted) - 1) > 1e-9).sum(axis=1).max() <= 4
-
-
-def test_maly_saab_error_falls_with_the_number_of_weights():
-    errors = []
-    for size in (100, 400):
-        generator = np.random.default_rng(size)
-        data, weights = generator.normal(size=(5, size)), generator.uniform(-1, 1, (20, size))
-        moved = maly_saab.preprocess((weights + 1) / 2, data, np.ones(20))
-        rounded, plain = (np.where(values > 0.5, 1.0, -1.0) for values in (moved, (weights + 1) / 2))
-        wanted = np.linalg.norm(data @ weights.T)
-        errors.append(np.linalg.norm(data @ (rounded - weights).T) / wanted)
-        assert errors[-1] < 0.7 * np.linalg.norm(data @ (plain - weights).T) / wanted
-    assert errors[1] < 0.6 * errors[0]
-
-
-def test_leading_directions_are_those_of_the_data():
-    data = np.diag([3.0, 2.0, 1.0, 0.0])
-    assert np.allclose(np.abs(maly_saab.row_space(data, 2)), np.eye(4)[:2])
-    assert len(maly_saab.row_space(data)) == 3
-    with pytest.raises(GaltonError, match="rank must be a positive integer"):
-        maly_saab.quantize(np.ones((1, 1, 3, 3)), Options(1.0, extra={"rank": 0}))
-
-
-def test_path_following_by_moments_is_path_following():
+@pytest.mark.parametrize("order", gpfq.ORDERS)
+def test_path_following_by_moments_is_path_following(order):
     weights, options = problem(noise=0.3)
-    integers, step = gpfq.quantize(weights, options)
+    integers, step = gpfq.quantize(weights, replace(options, extra={"order": order}))
     rows = options.rows()
     real, inputs = rows.real[0], rows.quantized[0]
     for neuron in range(6):
         carried = np.zeros(len(real))
         flat = weights[neuron].reshape(-1)
-        for t in range(18):
+        for t in np.argsort(-(inputs**2).sum(axis=0)) if order == "power" else range(18):
             carried += flat[t] * real[:, t]
             q = np.clip(np.round(inputs[:, t] @ carried / (inputs[:, t] @ inputs[:, t]) / step[neuron]), -7, 7)
             carried -= q * step[neuron] * inputs[:, t]
             assert q == integers[neuron].reshape(-1)[t]
+
+
+def test_path_following_refuses_other_orders():
+    with pytest.raises(GaltonError, match="order must be one of array, power, not 'up'"):
+        gpfq.quantize(np.ones((1, 1, 3, 3)), Options(1.0, extra={"order": "up"}))
 
 
 def test_feedback_is_greedy_rounding_with_the_rest_refitted():

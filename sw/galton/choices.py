@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import inf
 from typing import Any
+from zlib import crc32
+
+import numpy as np
 
 from galton import quantizers
+from galton.clipping import CLIPPINGS
 from galton.config import CONFIGS
 from galton.errors import GaltonError
 from galton.quantizers.mcq import NORMS
@@ -15,8 +19,18 @@ from galton.quantizers.walk import ORDERS
 
 LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
 """What two planes hold in every named configuration."""
-ACTIVATIONS = ("monte_carlo", "rounding", "bypass")
-BY_LAYER = ("k_weights", "k_activations", "dead_zone", "method", "weight_limit", "extra")
+ACTIVATIONS = ("monte_carlo", "rounding", "bypass", "aciq", "float")
+CORRECTIONS = (True, False, "mean")
+BY_LAYER = (
+    "k_weights",
+    "k_activations",
+    "dead_zone",
+    "method",
+    "weight_limit",
+    "activation_bits",
+    "activation_clipping",
+    "extra",
+)
 """Settings that `layers` may replace; `extra` belongs to its method, and a new method takes none of the old."""
 
 
@@ -27,24 +41,33 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     quantizers.named(options["method"])
     own = quantizers.DEFAULTS.get(options["method"], quantizers.DEFAULTS[""])
+    if options["activations"] == "aciq":
+        own = {**own, "dead_zone": 0.0}
     result = {name: own.get(name) if value is None else value for name, value in options.items()}
     check(result)
     return result
 
 
-def for_layer(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The options of one layer: the general ones, replaced in turn by those of each pattern in `layers` that its name fits."""
+def for_layer(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The options of a layer that is called by one of `names`, the most general first, the last its own.
+
+    They are the general ones, replaced in turn by those of each pattern in `layers` that a name fits. With a seed, xi is drawn
+    for the layer.
+    """
     result = dict(options)
-    for pattern, own in options["layers"].items():
-        if matches(name, [pattern]):
-            changed = own.get("method", result["method"]) != result["method"]
-            result.update({"extra": {}, **own} if changed else own)
+    for name in names:
+        for pattern, own in options["layers"].items():
+            if matches([name], [pattern]):
+                changed = own.get("method", result["method"]) != result["method"]
+                result.update({"extra": {}, **own} if changed else own)
+    if result["seed"] is not None:
+        result["xi"] = float(np.random.default_rng([result["seed"], crc32(names[-1].encode())]).random())
     return result
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a layer's name is one of the patterns or fits it, shell-like."""
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    """Whether one of a layer's names is one of the patterns or fits it, shell-like."""
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def check(options: Mapping[str, Any]) -> None:
@@ -59,20 +82,23 @@ def check(options: Mapping[str, Any]) -> None:
         if "method" in own:
             quantizers.named(own["method"])
         quantizers.check_extra(own.get("method", options["method"]), own.get("extra", {}))
-    for key, allowed in (("order", ORDERS), ("norm", NORMS), ("activations", ACTIVATIONS)):
+    for key, allowed in (("order", ORDERS), ("norm", NORMS), ("activations", ACTIVATIONS), ("correct", CORRECTIONS)):
         if options[key] not in allowed:
-            raise GaltonError(f"{key} must be one of {', '.join(allowed)}, not {options[key]!r}")
+            raise GaltonError(f"{key} must be one of {', '.join(map(str, allowed))}, not {options[key]!r}")
     if not 0 <= options["xi"] < 1:
         raise GaltonError(f"xi must be at least 0 and less than 1, not {options['xi']!r}")
-    if options["dynamic"] and options["activations"] == "bypass":
-        raise GaltonError("activations='bypass' takes no samples, so dynamic must be False")
+    seed = options["seed"]
+    if not (seed is None or (isinstance(seed, int) and seed >= 0)):
+        raise GaltonError(f"seed must be an integer of 0 or more, or None, not {seed!r}")
+    if options["dynamic"] and options["activations"] in ("bypass", "aciq", "float"):
+        raise GaltonError(f"activations={options['activations']!r} takes no samples, so dynamic must be False")
     _check_integers((("samples", options["samples"], 1, 1 << 20), ("accumulator_bits", options["accumulator_bits"], 17, 32)))
 
 
 def check_layers(patterns: Iterable[str], known: list[str]) -> None:
     """Raise GaltonError for patterns that no layer with weights fits."""
     for pattern in patterns:
-        if not any(matches(name, [pattern]) for name in known):
+        if not matches(known, [pattern]):
             raise GaltonError(f"There is no layer {pattern!r} with weights; the network has {', '.join(known) or 'none'}")
 
 
@@ -84,7 +110,13 @@ def _check_rates(options: Mapping[str, Any], suffix: str) -> None:
     zone = options.get("dead_zone", 0)
     if not (isinstance(zone, int | float) and 0 <= zone < inf):
         raise GaltonError(f"dead_zone{suffix} must be 0 or more steps, not {zone!r}")
-    _check_integers(((f"weight_limit{suffix}", options.get("weight_limit", 7), 1, LARGEST_WEIGHT),))
+    clipping = options.get("activation_clipping", "max")
+    if clipping not in CLIPPINGS:
+        raise GaltonError(f"activation_clipping{suffix} must be one of {', '.join(CLIPPINGS)}, not {clipping!r}")
+    weight_limit, bits = options.get("weight_limit", 7), options.get("activation_bits", 4)
+    _check_integers(
+        ((f"weight_limit{suffix}", weight_limit, 1, LARGEST_WEIGHT), (f"activation_bits{suffix}", bits, 2, 8)),
+    )
 
 
 def _check_integers(ranges: Iterable[tuple[str, Any, int, int]]) -> None:

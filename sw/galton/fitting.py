@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galton import reference, streaming
+from galton import clipping, reference, streaming
 from galton.arith import HALF, ONE, initial_residue, sample_count
 from galton.bounds import accumulator_bounds
 from galton.calibration import to_pixels
@@ -50,10 +50,17 @@ class Settings:
     activations: str
     dynamic: bool
     dead_zone: float
-    correct: bool
+    correct: bool | str
     fine: bool
     weight_limit: int
     accumulator_bits: int
+    activation_bits: int = 4
+    activation_clipping: str = "laplace"
+
+    @property
+    def clips(self) -> bool:
+        """Whether the layer's input is clipped and of few bits."""
+        return self.activations == "aciq" and not self.fine
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,8 @@ def input_flow(inputs: Tensor, input_range: tuple[float, float] | None) -> Flow:
     return Flow(real, raw, scale, low, high)
 
 
-def fit(stage: Stage, flow: Flow, settings: Settings) -> tuple[Layer, Flow, LayerMeasures]:
-    """The integer layer of `stage`, what comes out of it, and its measures."""
+def fit(stage: Stage, flow: Flow, settings: Settings, consumer: Settings | None = None) -> tuple[Layer, Flow, LayerMeasures]:
+    """The integer layer of `stage`, what comes out of it, and its measures; `consumer`: of the layer that takes the output."""
     _finite(stage)
     weights, step, clipped = integer_weights(stage, flow, settings)
     activation = choose_activation(stage, flow, settings, weights)
@@ -115,9 +122,13 @@ def fit(stage: Stage, flow: Flow, settings: Settings) -> tuple[Layer, Flow, Laye
     if settings.correct and not stage.diagonal:
         rows, columns = draft.map_shape
         reached = found.sums * count_units(draft.activation, flow)[:, None, None, None]
-        step, bias = closing(reached, real[:, :, :rows, :columns].permute(0, 2, 3, 1).numpy(), step)
+        wanted = real[:, :, :rows, :columns].permute(0, 2, 3, 1).numpy()
+        step, bias = closing(reached, wanted, step, scale=settings.correct != "mean")
     target = stage.finish(real)
-    layer = rescale(draft, stage, flow, step, bias, target)
+    limit = inf
+    if consumer is not None and consumer.clips:
+        limit = clipping.edge(real.numpy(), consumer.activation_bits, consumer.activation_clipping, relu=stage.low == 0)
+    layer = rescale(draft, stage, flow, step, bias, target.clamp(-limit, limit))
     output = reference.drain(layer, flow.raw.reshape(len(flow.raw), -1), found.sums)
     measures = measure(layer, stage.kind, replace(found, output=output), flow.low < 0, to_pixels(target), clipped)
     return layer, Flow(target, output, layer.scale, layer.low, layer.high), measures
@@ -165,6 +176,10 @@ def choose_activation(stage: Stage, flow: Flow, settings: Settings, weights: Int
             if fits(weights, bypass, flow, settings)
             else finest("rounding", HALF, LARGEST_STEP, 0, weights, flow, settings)
         )
+    if settings.activations == "aciq":
+        step = clipping.step(settings.activation_bits, flow.low, flow.high)
+        dead_zone = min(round(settings.dead_zone * ONE / step), COUNT_LIMIT)
+        return finest("rounding", HALF, step, dead_zone, weights, flow, settings)
     mean = float(np.abs(flow.raw).mean())
     k = settings.k_activations
     dead_zone = min(round(settings.dead_zone * mean / k), COUNT_LIMIT)
@@ -214,19 +229,22 @@ def count_units(activation: Activation, flow: Flow) -> Reals:
     return np.full(len(flow.raw), flow.scale * (1 if activation.mode == "bypass" else ONE / activation.step))
 
 
-def closing(sums: Reals, target: NDArray[np.floating[Any]], step: Reals) -> tuple[Reals, Reals]:
+def closing(sums: Reals, target: NDArray[np.floating[Any]], step: Reals, *, scale: bool = True) -> tuple[Reals, Reals]:
     """Scale and bias of each channel that bring `sums` closest to the float network's, both (n, rows, columns, channels).
 
-    A multiplier has no sign: a channel that runs against its target becomes its mean. One that never moves keeps `step`.
+    A multiplier has no sign: a channel that runs against its target becomes its mean. One that never moves keeps `step`, as
+    all do where no `scale` is asked for.
     """
     axes = (0, 1, 2)
     middle, wanted = sums.mean(axis=axes), target.mean(axis=axes, dtype=np.float64)
+    if not scale:
+        return step, wanted - step * middle
     centred = sums - middle
     variance = (centred**2).mean(axis=axes)
     covariance = (centred * target).mean(axis=axes)
     moves = variance > 0
-    scale = np.where(moves, np.maximum(covariance, 0) / np.where(moves, variance, 1), step)
-    return scale, wanted - scale * middle
+    fitted = np.where(moves, np.maximum(covariance, 0) / np.where(moves, variance, 1), step)
+    return fitted, wanted - fitted * middle
 
 
 def rescale(draft: Layer, stage: Stage, flow: Flow, step: Reals, bias: Reals, target: Tensor) -> Layer:
@@ -258,11 +276,15 @@ def rescale(draft: Layer, stage: Stage, flow: Flow, step: Reals, bias: Reals, ta
 
 def output_range(stage: Stage, flow: Flow, target: Tensor) -> tuple[float, int, int]:
     """Scale and limits of the raw output: 0..255 where nothing negative can come, else -128..127."""
-    plain = stage.kind == "identity" and bool((stage.weight.amax(dim=(1, 2, 3)) == 1).all()) and not bool(stage.bias.any())
     positive = stage.diagonal and flow.low >= 0 and bool((stage.weight >= 0).all()) and bool((stage.bias >= 0).all())
-    if plain:
+    if plain(stage):
         return flow.scale, 0 if stage.low == 0 else flow.low, flow.high
     return raw_range(float(target.min()), float(target.max()), signed=not positive and stage.low < 0)
+
+
+def plain(stage: Stage) -> bool:
+    """Whether raw values pass as they are, but for a clamp, zeros around them, or a max-pool."""
+    return stage.kind == "identity" and bool((stage.weight.amax(dim=(1, 2, 3)) == 1).all()) and not bool(stage.bias.any())
 
 
 def raw_range(smallest: float, largest: float, *, signed: bool) -> tuple[float, int, int]:

@@ -12,6 +12,7 @@ from galton.cli.common import command as make_command
 
 EXAMPLE = """
 galton quantize model.py:make_model calibration.npy --weights weights.safetensors -o digits.galtonq
+galton quantize model.onnx calibration.npy
 galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
 """
 
@@ -25,7 +26,10 @@ galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
 @click.option("--k-weights", type=float, help="Samples per weight.")
 @click.option("--k-activations", type=float, help="Samples per activation.")
 @click.option("--xi", type=click.FloatRange(0, 1, max_open=True), help="Offset of the samples.")
-@click.option("--activations", type=click.Choice(["monte_carlo", "rounding", "bypass"]), help="How activations become counts.")
+@click.option(
+    "--activations", type=click.Choice(["monte_carlo", "rounding", "bypass", "aciq"]), help="How activations become counts."
+)
+@click.option("--activation-bits", type=click.IntRange(2, 8), help="Bits of activations clipped by aciq.")
 @click.option(
     "--dynamic", is_flag=True, default=None, help="Activation steps from the norm of the very input, not from calibration."
 )
@@ -40,14 +44,15 @@ def command(
     k_activations: float | None,
     xi: float | None,
     activations: str | None,
+    activation_bits: int | None,
     dynamic: bool | None,
     dead_zone: float | None,
     as_json: bool,
 ) -> int:
     """Quantize a trained MODEL with CALIBRATION inputs, without retraining.
 
-    MODEL is file.py:callable, whose call returns a torch module, or a .pt2 file of torch.export. CALIBRATION (.npy, .npz or .pt)
-    holds inputs as the model takes them, the batch first; a hundred or more of the training set will do.
+    MODEL is file.py:callable, whose call returns a torch module, a .onnx file, or a .pt2 file of torch.export. CALIBRATION (.npy,
+    .npz or .pt) holds inputs as the model takes them, the batch first; a hundred or more of the training set will do.
     """
     from galton import storage
     from galton.cli.models import load_calibration, load_model
@@ -58,7 +63,7 @@ def command(
     inputs = load_calibration(calibration)
     path = output or Path(f"{Path(model.rpartition(':')[0] or model).stem}.galtonq")
     chosen: dict[str, Any] = {"k_weights": k_weights, "k_activations": k_activations, "xi": xi}
-    chosen |= {"activations": activations, "dynamic": dynamic, "dead_zone": dead_zone}
+    chosen |= {"activations": activations, "activation_bits": activation_bits, "dynamic": dynamic, "dead_zone": dead_zone}
     with progress(as_json) as bar:
         bar.add_task("quantizing", total=None)
         quantized = quantize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,13 @@ from galton.cli.common import command as make_command
 
 EXAMPLE = """
 galton sweep --network digits
-galton sweep --network digits --k 0.5 --k 1 --k 2 --what weights --order magnitude --norm layer --seed 0 --seed 1
+galton sweep --network digits --k 0.5 --k 1 --k 2 --what weights --what activations --skip none --skip first --seed 0 --seed 1
+galton sweep --network digits --engine accelerator --golden 8
 """
 LADDER = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
 WHAT = ("both", "weights", "activations")
-FINE = 16.0
-"""Samples of what is to stay as good as float."""
-WIDE = 119
-"""The paper does not cut weights: what two planes of 4 bits hold."""
+ALONE = ("none", "first", "last", "both")
+WIDEST = 119
 
 
 @make_command("sweep", EXAMPLE)
@@ -29,9 +28,16 @@ WIDE = 119
 @click.option(
     "--k", "ladder", type=float, multiple=True, default=LADDER, show_default=True, help="Samples per weight and activation."
 )
-@click.option("--what", type=click.Choice(WHAT), default="both", show_default=True, help="What is sampled; the rest stays fine.")
+@click.option(
+    "--what",
+    type=click.Choice(WHAT),
+    multiple=True,
+    default=("both",),
+    show_default=True,
+    help="What is sampled; repeat for more.",
+)
 @click.option("--xi", "offsets", type=click.FloatRange(0, 1, max_open=True), multiple=True, help="Offset of the samples, 0.5.")
-@click.option("--seed", "seeds", type=int, multiple=True, help="Draw the offset at random; repeat for the spread.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Draw an offset for each layer; repeat for the spread.")
 @click.option(
     "--order", type=click.Choice(["array", "magnitude", "channel_sign"]), default="magnitude", show_default=True, help="Walk."
 )
@@ -41,22 +47,30 @@ WIDE = 119
 @click.option("--correct/--plain", default=False, help="Fit scale and bias in closed form, or sample only, as the paper does.")
 @click.option("--dynamic/--static", default=False, help="Activation steps from the norm of the very input, as in the paper.")
 @click.option(
-    "--skip", type=click.Choice(["first", "last", "both"]), help="A layer that is left alone: the finest weights there are."
+    "--skip", type=click.Choice(ALONE), multiple=True, default=("none",), show_default=True, help="Layers left alone; repeatable."
 )
-@click.option("--weight-limit", type=click.IntRange(1, WIDE), default=WIDE, show_default=True, help="Cut weights beyond.")
+@click.option(
+    "--engine",
+    type=click.Choice(["graph", "accelerator"]),
+    default="graph",
+    show_default=True,
+    help="What is not sampled stays float, or is the finest that the accelerator has.",
+)
+@click.option("--weight-limit", type=click.IntRange(1, WIDEST), default=WIDEST, show_default=True, help="Cut weights beyond.")
 @shared_options("sweep-results")
 def command(
     networks: tuple[str, ...],
     method: str,
     ladder: tuple[float, ...],
-    what: str,
+    what: tuple[str, ...],
     offsets: tuple[float, ...],
     seeds: tuple[int, ...],
     order: str,
     norm: str,
     correct: bool,
     dynamic: bool,
-    skip: str | None,
+    skip: tuple[str, ...],
+    engine: str,
     weight_limit: int,
     limit: int | None,
     calibration: int,
@@ -72,21 +86,15 @@ def command(
     """
     from galton.bench import cells, page, subjects, sweeps
 
-    if weight_limit < WIDE and (skip or what == "activations"):
-        raise click.UsageError(f"Weights that are left alone need --weight-limit {WIDE}")
     folder = data or subjects.DATA
-    fixed = {"order": order, "norm": norm, "correct": correct, "weight_limit": weight_limit, "activations": "monte_carlo"}
-    fixed |= {"dynamic": dynamic, "skip_first_activation": skip in ("first", "both")}
-    fixed |= {"skip_last_activation": skip in ("last", "both"), "dead_zone": 0.0}
+    fixed = {"order": order, "norm": norm, "correct": correct, "weight_limit": weight_limit, "dynamic": dynamic}
+    drawn = [{"xi": xi} for xi in offsets] + [{"seed": seed} for seed in seeds] or [{"xi": 0.5}]
     work = []
-    for network in networks:
+    for network, alone in product(networks, skip):
         subjects.check(network, folder)
-        layers = sweeps.left_alone(network, folder, skip, FINE)
-        for xi in sweeps.drawn(offsets, seeds):
-            for k in ladder:
-                weights, activations = (k if what in ("both", name) else FINE for name in ("weights", "activations"))
-                options = {"k_weights": weights, "k_activations": activations, "xi": xi, **fixed, **layers}
-                work.append(cells.Cell(network, method, options, calibration, limit, target, golden, str(folder)))
-    varied = "k_activations" if what == "activations" else "k_weights"
+        layers = sweeps.names(network, folder, alone)
+        for case, offset, k in product(what, drawn, ladder):
+            options = sweeps.settings(k, case, alone, layers, engine, {**fixed, **offset})
+            work.append(cells.Cell(network, method, options, calibration, limit, target, golden, str(folder)))
     cells.check(target, [cell.settings for cell in work])
-    return carry_out(work, "Samples", as_json=as_json, page=partial(page.sweep, name=varied), **running)
+    return carry_out(work, "Samples", as_json=as_json, page=page.sweep, also=sweeps.write, **running)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from galton.errors import GaltonError
 
 if TYPE_CHECKING:
-    from galton.quantizers.moments import Rows
+    from galton.quantizers.moments import Moments, Rows
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class Options:
 
     k, xi, order, norm: as in galton.quantizers.mcq.hits.
     limit: largest magnitude of an integer that the layer may hold; a method that does not look is cut to it afterwards.
-    rows: gives what the layer's weights are multiplied with on calibration data; a method that needs no data does not call it.
+    rows: gives what the layer's weights are multiplied with on calibration data, or its moments where there is no data but a
+        prior; a method that needs no data does not call it.
         None where nothing is known: calibrated methods then take inputs of one variance, uncorrelated.
     work: the layer's multiply-accumulates over those of the mean layer.
+    corrected: scale and bias of each output are fitted afterwards.
     name: the layer's, for messages.
     extra: whatever a method defines for itself.
     """
@@ -39,8 +41,9 @@ class Options:
     order: str = "array"
     norm: str = "layer"
     limit: int = 7
-    rows: Callable[[], Rows] | None = None
+    rows: Callable[[], Rows | Moments] | None = None
     work: float = 1.0
+    corrected: bool = True
     name: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -48,7 +51,7 @@ class Options:
 Quantizer = Callable[[NDArray[np.float64], Options], tuple[NDArray[np.int64], NDArray[np.float64]]]
 
 METHODS = {
-    "mcq": "galton.quantizers.mcq:quantize",
+    "mcq": "galton.quantizers.sampling:quantize",
     "galton": "galton.quantizers.galton:quantize",
     "nearest": "galton.quantizers.nearest:channel",
     "nearest_tensor": "galton.quantizers.nearest:tensor",
@@ -56,6 +59,7 @@ METHODS = {
     "aciq": "galton.quantizers.aciq:quantize",
     "maly_saab": "galton.quantizers.maly_saab:quantize",
     "gpfq": "galton.quantizers.gpfq:quantize",
+    "squant": "galton.quantizers.squant:quantize",
     "gptq": "galton.quantizers.gptq:quantize",
 }
 """Where the function of each method is."""
@@ -68,6 +72,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 EXTRA: dict[str, dict[str, str]] = {
+    "mcq": {
+        "clip": "magnitudes beyond so many means before sampling; true: as little as makes no count pass the weight limit",
+        "dead_zone": "weights below so many steps are not sampled",
+        "offsets": "how many offsets are tried; that of the least output error stays, in each norm group",
+        "regress": "sample the regression to the float network's outputs",
+        "follow": "carry the error in data space along each neuron, on the grid of the samples, rather than along the walk",
+        "descend": "passes of coordinate descent from the samples on",
+        "match": "a step for each channel without data, 'least_squares' or 'power' under the prior",
+        "moments": "what judges these: 'data' where there is some, or 'prior'",
+    },
     "galton": {
         "price": "of a non-zero weight, the one knob between work and accuracy, 0.05",
         "gamma": "power of the layer's work in the price, 0.7",
@@ -75,12 +89,17 @@ EXTRA: dict[str, dict[str, str]] = {
         "passes": "of coordinate descent, 10",
     },
     "aciq": {
-        "distribution": "'laplace' or 'gauss'",
-        "allocate": "bits differ by channel",
+        "bits": "of a weight, those of weight_limit unless told",
+        "distribution": "'laplace' (unless told), 'gauss', or 'fit' for the likelier",
+        "allocate": "bits differ by channel, where they are fewer than 5",
         "norm": "restore each channel's norm, true unless told",
     },
-    "maly_saab": {"rank": "directions of the data that are kept exactly, 24 at most unless told"},
-    "gpfq": {"centred": "moments about the means"},
+    "maly_saab": {
+        "rank": "directions of the data that are kept exactly, 24 at most unless told",
+        "alphabet": "'grid' (unless told), or 'binary' for -c and c",
+        "centred": "moments about the means, true unless told",
+    },
+    "gpfq": {"centred": "moments about the means", "order": "'array' (unless told), or 'power' for strong inputs first"},
     "gptq": {"damping": "of H, share of the mean diagonal, 0.01", "regress": "start from the regression to the float outputs"},
 }
 """What each method takes as `extra`, and what it means; one that is not here takes nothing."""

@@ -10,7 +10,7 @@ the values before the ReLU. For Laplace alpha / b = W0(3 4^M), with Lambert's W.
 
 from __future__ import annotations
 
-from math import erf, exp, isfinite, log, pi, sqrt
+from math import e, erf, exp, isfinite, log, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ Ints = NDArray[np.int64]
 
 DISTRIBUTIONS = ("laplace", "gauss")
 LARGEST_BITS = 8
+ALLOCATED_BELOW = 5
+"""Bits from which on the paper gives every channel the same."""
 GOLDEN = (sqrt(5) - 1) / 2
 
 
@@ -94,30 +96,55 @@ def correct(weights: Reals, quantized: Reals, *, norm: bool = True) -> Reals:
     return corrected
 
 
-def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
-    """The method "aciq": each channel clipped at its alpha, 2 alpha / 2^M a step.
+def better(laplace: Reals, gauss: Reals) -> str:
+    """The likelier distribution of channels with mean deviations `laplace` and standard deviations `gauss`, channels alike.
 
-    extra: "distribution" "laplace" (default) or "gauss"; "allocate": bits differ by channel, `limit`'s on average, cut to it;
-    "norm": the step times the correction's xi (default), the mean being the closing bias's.
+    The log-likelihoods of n values are at most -n (1 + log 2b) and -n (1 + log(2 pi sigma^2)) / 2.
+    """
+    live = (laplace > 0) & (gauss > 0)
+    ratio = np.log(laplace[live] / gauss[live]).sum()
+    return "laplace" if ratio < live.sum() * log(sqrt(pi / (2 * e))) else "gauss"
+
+
+def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
+    """The method "aciq": each channel clipped at its alpha, 2 alpha / 2^M a step, zero in the middle: 2^M - 1 levels in use.
+
+    Where that would reach beyond the largest magnitude, the step is the one that ends there.
+
+    extra: "bits", by default those of `limit`. "distribution": "laplace" (default), "gauss" or "fit", the likelier one.
+    "allocate": below 5 bits, bits differ by channel, `bits` on average: no bits are zeros, one is two values; beyond `limit` they
+    are cut. "norm": the step times the correction's xi (default); the mean is left to the closing bias.
     """
     extra = options.extra
-    distribution = str(extra.get("distribution", "laplace"))
     rows = weights.reshape(len(weights), -1)
+    bits = extra.get("bits", float(np.log2(2 * options.limit + 2)))
+    if not (isinstance(bits, int | float) and 1 <= bits <= LARGEST_BITS):
+        raise GaltonError(f"extra: bits must be in 1..{LARGEST_BITS}, not {bits!r}")
     deviations = np.abs(rows - rows.mean(axis=1, keepdims=True))
-    width = deviations.mean(axis=1) if distribution == "laplace" else np.sqrt((deviations**2).mean(axis=1))
-    bits = float(np.log2(2 * options.limit + 2))
-    alpha = width * clipping(bits, distribution)
-    each = np.full(len(rows), bits)
-    if extra.get("allocate"):
-        each = np.maximum(allocate(alpha, bits), 1).astype(np.float64)
-        alpha = width * np.array([clipping(float(own), distribution) for own in each])
-    step = np.where(width > 0, 2 * alpha / 2**each, np.abs(rows).max(axis=1, initial=0.0))
-    limits = np.minimum(np.maximum(2 ** (each - 1) - 1, 1), options.limit)
+    widths = {"laplace": deviations.mean(axis=1), "gauss": np.sqrt((deviations**2).mean(axis=1))}
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    # A channel of one value has no width, but for what is left of its mean's rounding: the value is its step.
+    alive = widths["gauss"] > 1e-9 * largest
+    distribution = str(extra.get("distribution", "laplace"))
+    distribution = better(widths["laplace"], widths["gauss"]) if distribution == "fit" else distribution
+    clipped = clipping(bits, distribution)
+    width = widths[distribution]
+    each = np.full(len(rows), float(bits))
+    if extra.get("allocate") and bits < ALLOCATED_BELOW:
+        each = allocate(width * clipped * alive, bits).astype(np.float64)
+    alpha = width * np.array([clipping(max(float(own), 1.0), distribution) for own in each])
+    # Nothing is clipped beyond the largest: there a finer step is free.
+    step = np.minimum(2 * alpha / 2**each, largest / np.maximum(2 ** (each - 1) - 1, 1))
+    step = np.where(alive, step, largest)
+    limits = np.minimum(np.maximum(2 ** (each - 1) - 1, 0), options.limit)
+    limits = np.where(alive, limits, 1)
     integers = np.clip(round_to(rows, step, options.limit), -limits[:, None], limits[:, None]).astype(np.int64)
+    one = (each == 1) & alive
+    integers[one], step[one] = np.where(rows[one] < 0, -1, 1), step[one] / 2
     if extra.get("norm", True):
         centred = integers - integers.mean(axis=1, keepdims=True)
         power, wanted = np.sqrt((centred**2).sum(axis=1)) * step, np.sqrt((deviations**2).sum(axis=1))
-        step = step * np.divide(wanted, power, out=np.ones_like(power), where=power > 0)
+        step = step * np.divide(wanted, power, out=np.ones_like(power), where=alive & (power > 0))
     return integers.reshape(weights.shape), step
 
 

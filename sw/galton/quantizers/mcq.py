@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galton.arith import sample_count
-from galton.quantizers import Options
 from galton.quantizers.exact import UNIT_BITS, ceilings, exact_sum
 from galton.quantizers.walk import ORDERS, magnitudes, walker
 
@@ -73,12 +72,6 @@ def hits(values: Any, k: float, *, xi: float = 0.5, order: str = "array", norm: 
     for index, (part, _) in enumerate(groups):
         counts[index * size : (index + 1) * size] = part
     return counts.reshape(array.shape), scales
-
-
-def quantize(weights: NDArray[np.float64], options: Options) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The method "mcq" of galton.quantizers: hits as integer weights, T / N as their step."""
-    counts, scale = hits(weights, options.k, xi=options.xi, order=options.order, norm=options.norm)
-    return counts.astype(np.int64), np.broadcast_to(scale, len(weights)).astype(np.float64)
 
 
 def _check(array: NDArray[Any], k: float, xi: float, order: str, norm: str) -> None:

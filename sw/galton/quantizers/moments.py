@@ -61,6 +61,8 @@ def of(weights: NDArray[np.float64], options: Options, *, centred: bool = True) 
         same = np.eye(size)[None]
         return weights.reshape(1, len(weights), size), Moments(same, same, same)
     rows = options.rows()
+    if isinstance(rows, Moments):
+        return weights.reshape(len(rows.h), -1, size), rows
     if rows.quantized.shape[1] < size:
         warnings.warn(
             f"{options.name or 'A layer'}: {rows.quantized.shape[1]} calibration rows for neurons of {size} weights leave some "
