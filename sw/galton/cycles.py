@@ -195,7 +195,20 @@ compiled: Callable[..., Any] = numba.njit(cache=True)
 
 @compiled
 def walk(  # type: ignore[no-untyped-def]
-    items, rows, places, target, whole, first, entries, elementwise, ring_rows, output_rows, fifo_depth, offsets, owner, last_fetch,
+    items,
+    rows,
+    places,
+    target,
+    whole,
+    first,
+    entries,
+    elementwise,
+    ring_rows,
+    output_rows,
+    fifo_depth,
+    offsets,
+    owner,
+    last_fetch,
     row_end,
 ):
     """Cycles of running a layer, and stalls for FIFOs, for the ring, and for the drain.

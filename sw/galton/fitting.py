@@ -26,7 +26,7 @@ from galton.errors import AccumulatorOverflow, GaltonError
 from galton.format import MULTIPLIER_BITS, NORM_BITS, SHIFTS, STEP_BITS
 from galton.lowering import Stage
 from galton.metrics import LayerMeasures, measure
-from galton.network import Activation, Ints, Layer
+from galton.network import NONE, Activation, Ints, Layer
 from galton.patches import sample_rows
 from galton.quantizers import Options, Quantizer
 from galton.quantizers.moments import Rows
@@ -95,8 +95,13 @@ def input_flow(inputs: Tensor, input_range: tuple[float, float] | None) -> Flow:
     return Flow(real, raw, scale, low, high)
 
 
-def fit(stage: Stage, flow: Flow, settings: Settings, consumer: Settings | None = None) -> tuple[Layer, Flow, LayerMeasures]:
-    """The integer layer of `stage`, what comes out of it, and its measures; `consumer`: of the layer that takes the output."""
+def fit(
+    stage: Stage, flow: Flow, settings: Settings, consumer: Settings | None = None, residual: Flow | None = None
+) -> tuple[Layer, Flow, LayerMeasures]:
+    """The integer layer of `stage`, what comes out of it, and its measures.
+
+    consumer: of the layer that takes the output. residual: what the layer adds.
+    """
     _finite(stage)
     weights, step, clipped = integer_weights(stage, flow, settings)
     activation = choose_activation(stage, flow, settings, weights)
@@ -123,13 +128,17 @@ def fit(stage: Stage, flow: Flow, settings: Settings, consumer: Settings | None 
         rows, columns = draft.map_shape
         reached = found.sums * count_units(draft.activation, flow)[:, None, None, None]
         wanted = real[:, :, :rows, :columns].permute(0, 2, 3, 1).numpy()
+        if residual is not None:
+            # What the residual has lost already is made up for here.
+            wanted = wanted + (to_pixels(residual.real) - residual.raw * residual.scale)
         step, bias = closing(reached, wanted, step, scale=settings.correct != "mean")
-    target = stage.finish(real)
+    target = stage.finish(real, None if residual is None else residual.real)
     limit = inf
     if consumer is not None and consumer.clips:
         limit = clipping.edge(real.numpy(), consumer.activation_bits, consumer.activation_clipping, relu=stage.low == 0)
-    layer = rescale(draft, stage, flow, step, bias, target.clamp(-limit, limit))
-    output = reference.drain(layer, flow.raw.reshape(len(flow.raw), -1), found.sums)
+    layer = rescale(draft, stage, flow, step, bias, target.clamp(-limit, limit), residual)
+    added = None if residual is None else residual.raw
+    output = reference.drain(layer, flow.raw.reshape(len(flow.raw), -1), found.sums, added)
     measures = measure(layer, stage.kind, replace(found, output=output), flow.low < 0, to_pixels(target), clipped)
     return layer, Flow(target, output, layer.scale, layer.low, layer.high), measures
 
@@ -247,7 +256,9 @@ def closing(sums: Reals, target: NDArray[np.floating[Any]], step: Reals, *, scal
     return fitted, wanted - fitted * middle
 
 
-def rescale(draft: Layer, stage: Stage, flow: Flow, step: Reals, bias: Reals, target: Tensor) -> Layer:
+def rescale(
+    draft: Layer, stage: Stage, flow: Flow, step: Reals, bias: Reals, target: Tensor, residual: Flow | None = None
+) -> Layer:
     """The layer with the scale and range of its raw output, and the integers that lead to it.
 
     The scale is the finest that holds the float network's calibration outputs, coarser only where 16-bit multipliers or 32-bit
@@ -257,15 +268,18 @@ def rescale(draft: Layer, stage: Stage, flow: Flow, step: Reals, bias: Reals, ta
     bounds = accumulator_bounds(draft.weights, draft.activation, flow.low, flow.high, COUNT_LIMIT)
     activation = draft.activation
     while True:
+        added = (0.0, 0) if residual is None else (residual.scale / scale, max(-residual.low, residual.high))
         try:
             if activation.dynamic:
                 norm = prod(stage.input_shape) * max(-flow.low, flow.high)
                 multipliers = step * flow.scale / (activation.samples * scale)
-                dynamic = dynamic_rescaling(multipliers, activation.samples, norm, bias / scale, bounds, name=stage.name)
+                dynamic = dynamic_rescaling(
+                    multipliers, activation.samples, norm, bias / scale, bounds, residual=added, name=stage.name
+                )
                 integers = dynamic._asdict()
             else:
                 multipliers = step * count_units(activation, flow)[0] / scale
-                integers = rescaling(multipliers, bias / scale, bounds, name=stage.name)._asdict()
+                integers = rescaling(multipliers, bias / scale, bounds, residual=added, name=stage.name)._asdict()
             break
         except AccumulatorOverflow:
             scale *= COARSER
@@ -276,15 +290,22 @@ def rescale(draft: Layer, stage: Stage, flow: Flow, step: Reals, bias: Reals, ta
 
 def output_range(stage: Stage, flow: Flow, target: Tensor) -> tuple[float, int, int]:
     """Scale and limits of the raw output: 0..255 where nothing negative can come, else -128..127."""
-    positive = stage.diagonal and flow.low >= 0 and bool((stage.weight >= 0).all()) and bool((stage.bias >= 0).all())
-    if plain(stage):
+    positive = (
+        stage.diagonal
+        and stage.residual == NONE
+        and flow.low >= 0
+        and bool((stage.weight >= 0).all())
+        and bool((stage.bias >= 0).all())
+    )
+    if plain(stage) and stage.residual == NONE:
         return flow.scale, 0 if stage.low == 0 else flow.low, flow.high
     return raw_range(float(target.min()), float(target.max()), signed=not positive and stage.low < 0)
 
 
 def plain(stage: Stage) -> bool:
     """Whether raw values pass as they are, but for a clamp, zeros around them, or a max-pool."""
-    return stage.kind == "identity" and bool((stage.weight.amax(dim=(1, 2, 3)) == 1).all()) and not bool(stage.bias.any())
+    exact = bool(((stage.weight == 0) | (stage.weight == 1)).all()) and not bool(stage.bias.any())
+    return stage.kind in ("identity", "selection") and exact
 
 
 def raw_range(smallest: float, largest: float, *, signed: bool) -> tuple[float, int, int]:

@@ -266,9 +266,7 @@ class _Drain:
     rows: raw output rows (n, columns, stored channels) so far. drained: rows taken.
     """
 
-    def __init__(
-        self, parsed: ParsedLayer, width: int, accumulator_bits: int, multiplier: Ints, residual: Ints | None
-    ) -> None:
+    def __init__(self, parsed: ParsedLayer, width: int, accumulator_bits: int, multiplier: Ints, residual: Ints | None) -> None:
         self.parsed, self.width, self.accumulator_bits, self.multiplier = parsed, width, accumulator_bits, multiplier
         self.residual = residual
         self.drained = 0

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from galton.errors import CalibrationError, UnsupportedLayer
 from galton.layers import FloatLayer
-from galton.operators import HANDLERS, HEADS, SUPPORTED, Call, Unsupported, refusal
+from galton.operators import HANDLERS, HEADS, SUPPORTED, Call, Unsupported, addition, refusal
 
 BATCH = 2
 """Examples in the batch that the network is exported with."""
@@ -103,11 +103,12 @@ class _Walk:
         self.problems: dict[str, None] = {}
         self.layers: list[FloatLayer] = []
         self.head: fx.Node | None = None
+        # The value of each activation: 0 the network's input, i + 1 what layer i gives.
+        self.values = {self.input: 0}
         self.tip = self.input
 
     def result(self) -> Imported:
         """The layers, or UnsupportedLayer with all problems."""
-        forked: fx.Node | None = None
         for node in self.graph.nodes:
             if node.op != "call_function":
                 continue
@@ -115,45 +116,46 @@ class _Walk:
             if not sources:
                 self.constants[node] = self.evaluate(node)
                 continue
-            if sources != [self.tip] and forked is None:
-                forked = node
-            self.visit(node, len(sources))
+            self.values[node] = self.visit(node, sources)
             self.tip = node
         if self.outputs != [self.tip.name] and not self.problems:
-            self.problem(self.tip, Unsupported("a network with several outputs or a branch", "one chain of layers, one output"))
-        if forked is not None and not self.problems:
-            self.problem(forked, Unsupported("a branch: a result is used twice", "layers that follow one another"))
+            self.problem(self.tip, Unsupported("a network with several outputs", "one output"))
         if self.problems:
             lines = "\n".join(f"  {problem}" for problem in self.problems)
-            raise UnsupportedLayer(f"The accelerator cannot run these layers:\n{lines}\nSupported are {SUPPORTED}, in sequence.")
+            raise UnsupportedLayer(f"The accelerator cannot run these layers:\n{lines}\nSupported are {SUPPORTED}.")
         shapes = [tuple(int(size) for size in self.shape(node)[1:]) for node in (self.input, self.tip)]
         head = Head(self.operator(self.head), self.head.args[1:], dict(self.head.kwargs)) if self.head else None
         return Imported(tuple(_distinct(self.layers)), shapes[0], shapes[1], head)
 
-    def visit(self, node: fx.Node, sources: int) -> None:
-        """Append the layers of one operator on activations, or note the problem."""
-        name = self.operator(node)
+    def visit(self, node: fx.Node, sources: list[fx.Node]) -> int:
+        """Append the layers of one operator on activations, or note the problem; the value that it gives."""
+        name, value = self.operator(node), self.values[sources[0]]
         if node.target is getitem:
             if node.args[1] != 0:
                 self.problem(node, Unsupported("a second result of an operator", "the first one only"))
-            return
-        if sources > 1:
-            known = {"add.Tensor": "residual addition", "mul.Tensor": "product of two activations"}
-            what = known.get(name) or refusal(name).what
-            self.problem(node, Unsupported(what, "a network whose layers follow one another"))
-            return
+            return value
         if self.head is not None:
             self.problem(self.head, refusal(self.operator(self.head)))
             self.head = None
         if name in HEADS:
             self.head = node
-            return
+            return value
         try:
+            if name == "add.Tensor" and [*node.args[:2]] in (sources, sources * 2) and len(node.args[:2]) == 2:
+                found: list[FloatLayer] = addition(self.call(node))
+                self.layers.append(replace(found[0], inputs=tuple(self.values[source] for source in node.args[:2])))
+                return len(self.layers)
+            if len(sources) > 1:
+                what = "product of two activations" if name == "mul.Tensor" else refusal(name).what
+                raise Unsupported(what, "layers that take one activation, or sums of two of one shape")
             if name not in HANDLERS:
                 raise refusal(name)
-            self.layers.extend(HANDLERS[name](self.call(node)))
+            for layer in HANDLERS[name](self.call(node)):
+                self.layers.append(replace(layer, inputs=(value,)))
+                value = len(self.layers)
         except Unsupported as error:
             self.problem(node, error)
+        return value
 
     def call(self, node: fx.Node) -> Call:
         """The operator with every argument by its name, defaults included."""

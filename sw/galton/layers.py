@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -13,9 +13,13 @@ Borders = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class FloatLayer:
-    """name: the module's path, or what comes closest to it."""
+    """name: the module's path, or what comes closest to it.
+
+    inputs: the values that it takes: 0 is the network's input, i + 1 what layer i gives.
+    """
 
     name: str
+    inputs: tuple[int, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,19 @@ class Pad(FloatLayer):
     """Zeros around the map."""
 
     padding: Borders
+
+
+@dataclass(frozen=True)
+class ChannelPad(FloatLayer):
+    """Channels of zeros before and behind."""
+
+    before: int
+    behind: int
+
+
+@dataclass(frozen=True)
+class Add(FloatLayer):
+    """The sum of two values of one shape."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Float layers -> stages: what one machine layer computes, in float. Convolution or its like, batch-norm, clamp, max-pool.
 
 Everything is folded that folds exactly; what does not (a clamp, batch-norm or max-pool on the input or after a pool) becomes an
-*identity* stage, a depthwise 1x1 convolution. Averages are depthwise convolutions, too.
+*identity* stage, a depthwise 1x1 convolution. Averages are depthwise convolutions, too. A sum goes into the stage that gives the later
+of its two terms, where nothing else follows there.
 Vectors are maps of one pixel; a flattened map stays in (row, column, channel) order, and what follows is permuted to it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from math import inf, prod
 
@@ -15,16 +17,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from galton.errors import UnsupportedLayer
-from galton.layers import Affine, AveragePool, Borders, Clamp, Convolution, Flatten, FloatLayer, Linear, MaxPool, Pad, Pair
+from galton.layers import (
+    Add,
+    Affine,
+    AveragePool,
+    Borders,
+    ChannelPad,
+    Clamp,
+    Convolution,
+    Flatten,
+    FloatLayer,
+    Linear,
+    MaxPool,
+    Pad,
+    Pair,
+)
+from galton.network import NONE
 
 NO_PADDING: Borders = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """y = max-pool(clamp(conv(x) + bias)).
+    """y = max-pool(clamp(conv(x) + bias + residual)).
 
-    kind: "convolution", "depthwise", "linear", "average" or "identity".
+    kind: "convolution", "depthwise", "linear", or with weights that stay exact "average", "identity" or "selection".
+    source, residual: the tensors x and residual: 0 the network's input, i + 1 the output of stage i; residual NONE for none.
     input_shape: (rows, columns, channels). weight: (output channels, input channels, kernel rows, kernel columns), float64; where
     `elementwise`, with one input channel.
     """
@@ -39,16 +57,28 @@ class Stage:
     low: float = -inf
     high: float = inf
     pool: Pair = (1, 1)
+    source: int = 0
+    residual: int = NONE
 
     @property
     def diagonal(self) -> bool:
-        """Whether each output channel has one input channel, all its taps of one weight."""
-        return self.kind in ("average", "identity")
+        """Whether each output channel has at most one input channel, all its taps of one weight."""
+        return self.kind in ("average", "identity", "selection")
 
     @property
     def elementwise(self) -> bool:
         """Whether output channel k sees input channel k only."""
-        return self.kind == "depthwise" or self.diagonal
+        return self.kind in ("depthwise", "average", "identity")
+
+    @property
+    def takes_pool(self) -> bool:
+        """Whether a max-pool may follow in the same stage."""
+        return self.pool == (1, 1) and self.residual == NONE
+
+    @property
+    def takes_residual(self) -> bool:
+        """Whether a sum with another tensor may follow in the same stage."""
+        return self.takes_pool and (self.low, self.high) == (-inf, inf)
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -77,24 +107,26 @@ class Stage:
         groups = len(self.weight) if self.elementwise else 1
         return F.conv2d(padded, self.weight.to(values.dtype), self.bias.to(values.dtype), self.stride, groups=groups)
 
-    def finish(self, sums: Tensor) -> Tensor:
-        """Clamp and max-pool."""
-        return F.max_pool2d(sums.clamp(self.low, self.high), self.pool)
+    def finish(self, sums: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Add, clamp and max-pool."""
+        total = sums if residual is None else sums + residual
+        return F.max_pool2d(total.clamp(self.low, self.high), self.pool)
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """stages, and the map (rows, columns, channels) in whose order the last one's outputs are."""
+    """stages in order of execution, and the map (rows, columns, channels) in whose order the last one's outputs are."""
 
     stages: tuple[Stage, ...]
     output_map: tuple[int, int, int]
 
     def run(self, inputs: Tensor) -> Tensor:
         """The float network's outputs, (n, channels, rows, columns), of inputs (n, channels, rows, columns) or (n, features)."""
-        values = inputs if inputs.ndim == 4 else inputs[:, :, None, None]
+        tensors = [inputs if inputs.ndim == 4 else inputs[:, :, None, None]]
         for stage in self.stages:
-            values = stage.finish(stage.sums(values))
-        return values
+            residual = tensors[stage.residual] if stage.residual != NONE else None
+            tensors.append(stage.finish(stage.sums(tensors[stage.source]), residual))
+        return tensors[-1]
 
 
 def lower(layers: tuple[FloatLayer, ...], input_shape: tuple[int, ...]) -> Lowered:
@@ -102,106 +134,152 @@ def lower(layers: tuple[FloatLayer, ...], input_shape: tuple[int, ...]) -> Lower
 
     Raises UnsupportedLayer where nothing is left to run.
     """
-    lowering = _Lowering(input_shape)
+    lowering = _Lowering(layers, input_shape)
     for layer in layers:
         lowering.add(layer)
-    lowering.end()
+    value = lowering.settled(lowering.values[-1])
     if not lowering.stages:
         raise UnsupportedLayer("The network has no layers: it returns its input as it is. Supported is at least one layer")
-    return Lowered(tuple(lowering.stages), lowering.map)
+    return Lowered(tuple(lowering.stages), value.map)
 
 
-class _Lowering:
-    """The stages so far, of which the last may still take what follows, and zeros that wait for a convolution.
+@dataclass(frozen=True)
+class Value:
+    """What a float layer gives: a tensor (0 the network's input, i + 1 the output of stage i), and zeros that wait for a convolution.
 
     map: rows, columns and channels of the tensor; flat: it is a vector, in that map's (row, column, channel) order.
     """
 
-    def __init__(self, input_shape: tuple[int, ...]) -> None:
+    tensor: int
+    map: tuple[int, int, int]
+    flat: bool = False
+    padding: Borders = NO_PADDING
+
+
+class _Lowering:
+    """The stages and values so far. A stage may take what follows unless its output is also used elsewhere."""
+
+    def __init__(self, layers: tuple[FloatLayer, ...], input_shape: tuple[int, ...]) -> None:
         self.stages: list[Stage] = []
-        self.flat = len(input_shape) == 1
-        self.map = (1, 1, input_shape[0]) if self.flat else (input_shape[1], input_shape[2], input_shape[0])
-        self.padding = NO_PADDING
+        flat = len(input_shape) == 1
+        first = Value(0, (1, 1, input_shape[0]) if flat else (input_shape[1], input_shape[2], input_shape[0]), flat)
+        self.values = [first]
+        self.uses = Counter(value for layer in layers for value in layer.inputs)
+        self.sealed = {0}
 
     def add(self, layer: FloatLayer) -> None:
+        for number in layer.inputs:
+            if self.uses[number] > 1:
+                self.sealed.add(self.values[number].tensor)
+        taken = [self.values[number] for number in layer.inputs]
+        self.values.append(self.added(layer.name, *taken) if isinstance(layer, Add) else self.result(layer, taken[0]))
+
+    def result(self, layer: FloatLayer, value: Value) -> Value:
         match layer:
             case Convolution():
                 kind = "depthwise" if layer.depthwise else "convolution"
-                self.push(layer.name, kind, layer.weight, layer.bias, layer.stride, layer.padding)
+                return self.push(value, layer.name, kind, layer.weight, layer.bias, layer.stride, layer.padding)
             case Linear():
-                self.linear(layer)
+                return self.linear(layer, value)
             case AveragePool():
-                rows, columns = layer.window
-                weight = torch.full((self.map[2], 1, rows, columns), 1 / layer.divisor, dtype=torch.float64)
-                self.push(layer.name, "average", weight, None, layer.stride, layer.padding)
+                weight = torch.full((value.map[2], 1, *layer.window), 1 / layer.divisor, dtype=torch.float64)
+                kind = "identity" if bool((weight == 1).all()) and layer.window == (1, 1) else "average"
+                return self.push(value, layer.name, kind, weight, None, layer.stride, layer.padding)
             case Affine():
-                self.affine(layer)
+                return self.affine(layer, value)
             case Clamp():
-                stage = self.stages[-1] if self.stages else self.identity(layer.name)
-                self.stages[-1] = replace(stage, low=max(stage.low, layer.low), high=min(stage.high, layer.high))
+                value = value if self.open(value) else self.identity(layer.name, value)
+                stage = self.stages[value.tensor - 1]
+                self.stages[value.tensor - 1] = replace(stage, low=max(stage.low, layer.low), high=min(stage.high, layer.high))
+                return value
             case MaxPool():
-                stage = self.stages[-1] if self.stages and self.padding == NO_PADDING else self.identity(layer.name)
-                stage = stage if stage.pool == (1, 1) else self.identity(layer.name)
-                self.stages[-1] = replace(stage, pool=layer.window)
-                self.map = self.stages[-1].output_shape
+                free = self.open(value) and value.padding == NO_PADDING and self.stages[value.tensor - 1].takes_pool
+                value = value if free else self.identity(layer.name, value)
+                stage = replace(self.stages[value.tensor - 1], pool=layer.window)
+                self.stages[value.tensor - 1] = stage
+                return replace(value, map=stage.output_shape)
             case Pad():
-                self.padding = _plus(self.padding, layer.padding)
+                return replace(value, padding=_plus(value.padding, layer.padding))
+            case ChannelPad():
+                channels = value.map[2]
+                weight = torch.zeros(layer.before + channels + layer.behind, channels, 1, 1, dtype=torch.float64)
+                weight[layer.before :][:channels, :, 0, 0] = torch.eye(channels, dtype=torch.float64)
+                return self.push(value, layer.name, "selection", weight)
             case Flatten():
-                self.end()
-                self.flat = True
+                return replace(self.settled(value), flat=True)
             case _:
                 raise TypeError(f"{layer} is no float layer")
 
+    def open(self, value: Value) -> bool:
+        """Whether the stage behind a value may be changed."""
+        return value.tensor not in self.sealed
+
     def push(
         self,
+        value: Value,
         name: str,
         kind: str,
         weight: Tensor,
         bias: Tensor | None = None,
         stride: Pair = (1, 1),
         padding: Borders = NO_PADDING,
-    ) -> Stage:
+    ) -> Value:
         """A new stage, with the zeros that waited."""
         bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.double()
-        shape = (1, 1, prod(self.map)) if self.flat else self.map
-        stage = Stage(name, kind, shape, weight.double(), bias, stride, _plus(self.padding, padding))
+        shape = (1, 1, prod(value.map)) if value.flat else value.map
+        stage = Stage(name, kind, shape, weight.double(), bias, stride, _plus(value.padding, padding), source=value.tensor)
         self.stages.append(stage)
-        self.padding = NO_PADDING
-        self.map = self.map if self.flat and kind == "identity" else stage.output_shape
-        return stage
+        kept = value.flat and kind == "identity"
+        return Value(len(self.stages), value.map if kept else stage.output_shape, value.flat)
 
-    def identity(self, name: str) -> Stage:
+    def identity(self, name: str, value: Value) -> Value:
         """A stage that changes nothing but may pad."""
-        channels = prod(self.map) if self.flat else self.map[2]
-        return self.push(name, "identity", torch.ones(channels, 1, 1, 1, dtype=torch.float64))
+        channels = prod(value.map) if value.flat else value.map[2]
+        return self.push(value, name, "identity", torch.ones(channels, 1, 1, 1, dtype=torch.float64))
 
-    def linear(self, layer: Linear) -> None:
+    def added(self, name: str, one: Value, other: Value) -> Value:
+        """The later of two values with the earlier one as its residual; the network's input always through a stage of its own."""
+        flat = one.flat
+        one, other = (replace(self.settled(value), flat=False) for value in (one, other))
+        first, main = sorted((one, other), key=lambda value: value.tensor)
+        if first.tensor == 0:
+            first, main = main, self.identity(name, first)
+            first = first if first.tensor else self.identity(name, first)
+            first, main = sorted((first, main), key=lambda value: value.tensor)
+        if not self.open(main) or first.tensor == main.tensor or not self.stages[main.tensor - 1].takes_residual:
+            main = self.identity(name, main)
+        self.stages[main.tensor - 1] = replace(self.stages[main.tensor - 1], residual=first.tensor)
+        return replace(main, flat=flat)
+
+    def linear(self, layer: Linear, value: Value) -> Value:
         """A 1x1 convolution of the map seen as one pixel."""
-        rows, columns, channels = self.map
+        rows, columns, channels = value.map
         weight = layer.weight.reshape(-1, channels, rows, columns).permute(0, 2, 3, 1).reshape(len(layer.weight), -1, 1, 1)
-        self.push(layer.name, "linear", weight, layer.bias)
+        return self.push(value, layer.name, "linear", weight, layer.bias)
 
-    def affine(self, layer: Affine) -> None:
+    def affine(self, layer: Affine, value: Value) -> Value:
         """Fold into the sums before it; behind a max-pool only where it keeps the order."""
         scale, shift = layer.scale.double(), layer.shift.double()
-        rows, columns, channels = self.map
-        if self.flat:
+        rows, columns, channels = value.map
+        if value.flat:
             scale, shift = (vector.reshape(channels, rows, columns).permute(1, 2, 0).reshape(-1) for vector in (scale, shift))
-        stage = self.stages[-1] if self.stages else None
+        stage = self.stages[value.tensor - 1] if self.open(value) else None
         folds = (
             stage is not None
-            and (stage.low, stage.high) == (-inf, inf)
+            and (stage.low, stage.high, stage.residual) == (-inf, inf, NONE)
             and (stage.pool == (1, 1) or bool((scale >= 0).all()))
-            and self.padding == NO_PADDING
+            and value.padding == NO_PADDING
             and len(scale) == len(stage.weight)
         )
-        stage = stage if folds and stage is not None else self.identity(layer.name)
-        self.stages[-1] = replace(stage, weight=stage.weight * scale[:, None, None, None], bias=stage.bias * scale + shift)
+        value = value if folds else self.identity(layer.name, value)
+        stage = self.stages[value.tensor - 1]
+        stage = replace(stage, weight=stage.weight * scale[:, None, None, None], bias=stage.bias * scale + shift)
+        self.stages[value.tensor - 1] = stage
+        return value
 
-    def end(self) -> None:
+    def settled(self, value: Value) -> Value:
         """Zeros that no convolution takes become a stage of their own."""
-        if self.padding != NO_PADDING:
-            self.identity("padding")
+        return value if value.padding == NO_PADDING else self.identity("padding", value)
 
 
 def _plus(one: Borders, other: Borders) -> Borders:

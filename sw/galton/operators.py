@@ -12,9 +12,11 @@ from torch import Tensor
 
 from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW
 from galton.layers import (
+    Add,
     Affine,
     AveragePool,
     Borders,
+    ChannelPad,
     Clamp,
     Convolution,
     Flatten,
@@ -28,7 +30,8 @@ from galton.layers import (
 NO_PADDING: Borders = (0, 0, 0, 0)
 SUPPORTED = (
     "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding, depthwise or groups=1), Linear, BatchNorm1d, BatchNorm2d, ReLU, ReLU6, Hardtanh, "
-    "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, and a last Softmax, LogSoftmax or Sigmoid"
+    "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, sums of two activations, and a last Softmax, "
+    "LogSoftmax or Sigmoid"
 )
 
 
@@ -139,6 +142,17 @@ def arithmetic(sign: int, *, product: bool) -> Callable[[Call], list[FloatLayer]
     return handle
 
 
+def addition(call: Call) -> list[FloatLayer]:
+    """The sum of two activations."""
+    other = call["other"]
+    shape = tuple(other.meta["val"].shape)
+    if shape != call.shape or len(shape) not in (2, 4):
+        raise Unsupported(f"a sum of shapes {call.shape} and {shape}", "a sum of two maps or vectors of one shape")
+    if call["alpha"] != 1:
+        raise Unsupported(f"a sum with alpha={call['alpha']}", "alpha=1")
+    return [Add(call.name)]
+
+
 def clamp(low: str | float, high: str | float) -> Callable[[Call], list[FloatLayer]]:
     """A clamp whose limits are numbers or arguments of those names."""
 
@@ -230,13 +244,27 @@ def mean(call: Call) -> list[FloatLayer]:
 
 
 def pad(call: Call) -> list[FloatLayer]:
-    borders = [*call["pad"], 0, 0, 0, 0][:4]
+    borders = [*call["pad"], 0, 0, 0, 0, 0, 0]
     if call.arguments.get("mode", "constant") != "constant" or call.arguments.get("value") not in (None, 0):
         raise Unsupported("padding with anything but zeros", "ZeroPad2d or padding_mode='zeros'")
-    if min(borders) < 0 or any(call["pad"][4:]) or len(call.shape) != 4:
-        raise Unsupported(f"padding by {list(call['pad'])}", "padding of rows and columns by 0 or more")
-    left, right, top, bottom = borders
-    return [Pad(call.name, (top, bottom, left, right))] if any(borders) else []
+    if min(borders) < 0 or any(borders[6:]) or len(call.shape) != 4:
+        raise Unsupported(f"padding by {list(call['pad'])}", "padding of rows, columns and channels by 0 or more")
+    left, right, top, bottom, before, behind = borders[:6]
+    channels: list[FloatLayer] = [ChannelPad(call.name, before, behind)] if before or behind else []
+    return [*channels, *([Pad(call.name, (top, bottom, left, right))] if any(borders[:4]) else [])]
+
+
+def subsample(call: Call) -> list[FloatLayer]:
+    """Every second, third or fourth row or column, from the first one on."""
+    dimension, size = call["dim"] % len(call.shape), call.shape[call["dim"]]
+    start, step = call["start"] or 0, call["step"]
+    whole = start == 0 and (call["end"] is None or call["end"] >= size)
+    if whole and step == 1:
+        return []
+    if not whole or dimension < 2 or len(call.shape) != 4 or step > MAXIMUM_STRIDE:
+        raise Unsupported("a slice", f"slices of all rows or columns with steps up to {MAXIMUM_STRIDE}, as x[:, :, ::2, ::2]")
+    stride = (step, 1) if dimension == 2 else (1, step)
+    return [AveragePool(call.name, (1, 1), stride, NO_PADDING, 1)]
 
 
 def reshape(call: Call) -> list[FloatLayer]:
@@ -281,6 +309,7 @@ HANDLERS: dict[str, Callable[[Call], list[FloatLayer]]] = {
     "adaptive_avg_pool2d.default": adaptive_pool(average=True),
     "mean.dim": mean,
     **dict.fromkeys(("pad.default", "constant_pad_nd.default"), pad),
+    "slice.Tensor": subsample,
     **dict.fromkeys(RESHAPES, reshape),
     **dict.fromkeys(COPIES, nothing),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from galton.importer import Head, Imported
 from galton.input_grid import on_grid
 from galton.lowering import Lowered
 from galton.metrics import LayerMeasures, Report
-from galton.network import Network
+from galton.network import NONE, Network
 from galton.quantizers import Options
 
 BATCH = 256
@@ -286,15 +287,32 @@ def _integers(
         )
         chosen.append(settings)
     values = on_grid(inputs.single, lowered.run) if input_range is None else inputs.single
-    flow = first = fitting.input_flow(values, input_range)
+    first = fitting.input_flow(values, input_range)
+    flows: dict[int, fitting.Flow] = {0: first}
     fitted, measures = [], []
     for index, stage in enumerate(lowered.stages):
-        after = next((later for later in range(index + 1, len(chosen)) if not fitting.plain(lowered.stages[later])), None)
+        after = _consumer(lowered, index + 1)
         consumer = None if after is None or lowered.stages[after].diagonal else chosen[after]
-        layer, flow, measured = fitting.fit(stage, flow, chosen[index], consumer)
+        residual = None if stage.residual == NONE else flows[stage.residual]
+        # The machine has the norm of the last tensor only.
+        settings = replace(chosen[index], dynamic=chosen[index].dynamic and stage.source == index)
+        layer, flow, measured = fitting.fit(stage, flows[stage.source], settings, consumer, residual)
+        flows[index + 1] = flow
+        needed = {tensor for later in lowered.stages[index + 1 :] for tensor in (later.source, later.residual)}
+        flows = {tensor: kept for tensor, kept in flows.items() if tensor in needed}
         fitted.append(layer)
         measures.append(measured)
     shape = (first.raw.shape[1], first.raw.shape[2], first.raw.shape[3])
     labels = {**options, "output_shape": list(imported.output_shape), "head": imported.head.operator if imported.head else None}
-    network = Network(name, shape, tuple(fitted), first.scale, first.low, first.high, labels)
+    inputs_of, residuals = tuple(stage.source for stage in lowered.stages), tuple(stage.residual for stage in lowered.stages)
+    network = Network(name, shape, tuple(fitted), first.scale, first.low, first.high, labels, inputs_of, residuals)
     return QuantizedModule(network, imported, lowered.output_map, measures, options)
+
+
+def _consumer(lowered: Lowered, tensor: int) -> int | None:
+    """The only stage that takes a tensor, past those that leave it as it is; None for several, or where it is added to another."""
+    users = [index for index, stage in enumerate(lowered.stages) if tensor in (stage.source, stage.residual)]
+    if len(users) != 1 or lowered.stages[users[0]].residual == tensor:
+        return None
+    stage = lowered.stages[users[0]]
+    return _consumer(lowered, users[0] + 1) if fitting.plain(stage) and stage.residual == NONE else users[0]

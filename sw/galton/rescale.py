@@ -18,25 +18,38 @@ LARGEST_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 LARGEST_TOTAL = (1 << (TOTAL_BITS - 1)) - 1
 
 
+NOTHING = (0.0, 0)
+"""No residual."""
+
+
 class Rescaling(NamedTuple):
-    """`Layer.multiplier`, `Layer.bias` (no rounding constant) and `Layer.shift`."""
+    """`Layer.multiplier`, `Layer.bias` (no rounding constant), `Layer.shift` and `Layer.residual_multiplier`."""
 
     multiplier: Ints
     bias: Ints
     shift: int
+    residual_multiplier: int = 0
 
 
 class DynamicRescaling(NamedTuple):
-    """`Layer.multiplier`, `Layer.norm_shift`, `Layer.multiplier_shift`, `Layer.shift` and `Layer.bias`."""
+    """`Layer.multiplier`, `norm_shift`, `multiplier_shift`, `shift`, `bias` and `residual_multiplier`."""
 
     multiplier: Ints
     norm_shift: int
     multiplier_shift: int
     shift: int
     bias: Ints
+    residual_multiplier: int = 0
 
 
-def rescaling(real_multipliers: ArrayLike, real_bias: ArrayLike, bound: ArrayLike, *, name: str = "A layer") -> Rescaling:
+def rescaling(
+    real_multipliers: ArrayLike,
+    real_bias: ArrayLike,
+    bound: ArrayLike,
+    *,
+    residual: tuple[float, int] = NOTHING,
+    name: str = "A layer",
+) -> Rescaling:
     """raw = acc * real_multipliers + real_bias as (acc * multiplier + bias) >> shift.
 
     Parameters
@@ -44,6 +57,7 @@ def rescaling(real_multipliers: ArrayLike, real_bias: ArrayLike, bound: ArrayLik
     real_multipliers: raw output steps for one accumulator unit, (channels,) or a scalar, finite, not negative.
     real_bias: raw output steps, (channels,) or a scalar.
     bound: largest |acc|, (channels,) or a scalar: `bounds.accumulator_bounds`.
+    residual: raw output steps for one unit of the residual tensor, and its largest magnitude.
     name: the layer, for messages.
 
     Raises ValueError for values that are negative or not finite, AccumulatorOverflow where no shift fits.
@@ -52,8 +66,10 @@ def rescaling(real_multipliers: ArrayLike, real_bias: ArrayLike, bound: ArrayLik
     for shift in reversed(SHIFTS):
         multiplier = np.floor(real * 2.0**shift + 0.5)
         integer_bias = np.floor(bias * 2.0**shift + 0.5)
-        if multiplier.max() <= LARGEST_MULTIPLIER and _total(bounds, multiplier, integer_bias, shift) <= LARGEST_TOTAL:
-            return Rescaling(multiplier.astype(np.int64), integer_bias.astype(np.int64), shift)
+        added = _residual(residual, shift)
+        total = _total(bounds, multiplier, integer_bias, shift) + added * residual[1]
+        if max(multiplier.max(), added) <= LARGEST_MULTIPLIER and total <= LARGEST_TOTAL:
+            return Rescaling(multiplier.astype(np.int64), integer_bias.astype(np.int64), shift, added)
     raise _overflow(name, real, bias, bounds)
 
 
@@ -64,6 +80,7 @@ def dynamic_rescaling(
     real_bias: ArrayLike = 0.0,
     bound: ArrayLike = 0,
     *,
+    residual: tuple[float, int] = NOTHING,
     name: str = "A layer",
 ) -> DynamicRescaling:
     """raw = acc * real_multipliers * T + real_bias, T the norm of the very input, as arith.dynamic_multiplier and requantize.
@@ -72,7 +89,7 @@ def dynamic_rescaling(
     ----------
     real_multipliers: raw output steps for one accumulator unit and one unit of norm, (channels,) or a scalar, not negative.
     samples: N of the activation. norm_max: largest norm of any input, its size times its largest magnitude.
-    real_bias, bound, name: as in `rescaling`; a bound of 0 leaves the total to the compiler's certificate.
+    real_bias, bound, residual, name: as in `rescaling`; a bound of 0 leaves the total to the compiler's certificate.
 
     Raises ValueError for values that are negative or not finite, AccumulatorOverflow where no pair of shifts fits.
     """
@@ -82,13 +99,17 @@ def dynamic_rescaling(
     short = largest_norm >> norm_shift
     for shift in reversed(SHIFTS):
         integer_bias = np.floor(bias * 2.0**shift + 0.5)
+        added = _residual(residual, shift)
         for index, multiplier_shift in reversed(list(enumerate(SHIFTS))):
             multiplier = np.floor(real * 2.0 ** (shift + norm_shift + multiplier_shift) + 0.5)
-            if multiplier.max() > LARGEST_MULTIPLIER:
+            if max(multiplier.max(), added) > LARGEST_MULTIPLIER:
                 continue
             result = np.floor(multiplier * short / 2.0**multiplier_shift)
-            if result.max() <= LARGEST_MULTIPLIER and _total(bounds, result, integer_bias, shift) <= LARGEST_TOTAL:
-                return DynamicRescaling(multiplier.astype(np.int64), norm_shift, index, shift, integer_bias.astype(np.int64))
+            total = _total(bounds, result, integer_bias, shift) + added * residual[1]
+            if result.max() <= LARGEST_MULTIPLIER and total <= LARGEST_TOTAL:
+                return DynamicRescaling(
+                    multiplier.astype(np.int64), norm_shift, index, shift, integer_bias.astype(np.int64), added
+                )
     raise _overflow(name, real * largest_norm, bias, bounds)
 
 
@@ -106,6 +127,11 @@ def _checked(name: str, real_multipliers: ArrayLike, real_bias: ArrayLike, bound
             f"{name}: multipliers must not be negative, as that of channel {int(real.argmin())} is; negate its weights"
         )
     return real, bias, bounds
+
+
+def _residual(residual: tuple[float, int], shift: int) -> int:
+    """The residual's multiplier, 0 for no residual and at least 1 for any."""
+    return max(int(np.floor(residual[0] * 2.0**shift + 0.5)), 1) if residual[1] else 0
 
 
 def _total(bounds: Reals, multiplier: Reals, bias: Reals, shift: int) -> float:

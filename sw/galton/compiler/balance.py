@@ -54,15 +54,21 @@ def store(
 
     `rates`, for each layer, are events per input channel (real order) and inference; all alike where they are not given.
     """
-    kept = tuple(plain(layer) if layer.elementwise and not _joined(network, index) else layer for index, layer in enumerate(network.layers))
+    kept = tuple(
+        plain(layer) if layer.elementwise and not _joined(network, index) else layer for index, layer in enumerate(network.layers)
+    )
     network = replace(network, layers=kept)
     classes = _classes(network)
     orders: dict[int, Ints] = {0: np.arange(network.input_shape[2])}
     for layer, name in zip(network.layers, classes[1:], strict=True):
         if name not in orders:
             members = [tensor for tensor, other in enumerate(classes) if other == name]
-            orders[name] = _assigned(_load(network, members, rates, config, reorder), len(layer.weights), _unit(network, members, config), config)
-        elif name == 0 and len(orders[0]) % _unit(network, [tensor for tensor, other in enumerate(classes) if other == 0], config):
+            orders[name] = _assigned(
+                _load(network, members, rates, config, reorder), len(layer.weights), _unit(network, members, config), config
+            )
+        elif name == 0 and len(orders[0]) % _unit(
+            network, [tensor for tensor, other in enumerate(classes) if other == 0], config
+        ):
             raise FitError(
                 f"{layer.name} adds the network's input, whose {network.input_shape[2]} channels {config.name} cannot pad. "
                 "A layer between them makes it fit"
