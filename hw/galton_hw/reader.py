@@ -12,9 +12,9 @@ from galton.format import BYTE_BITS, WORD_BITS, WORD_BYTES
 class Reader(wiring.Component):
     """The bytes of the data memory from word `base` on, up to one a cycle, without end.
 
-    It may read in cycles with `turn`, no two of which follow each other, and keeps `ahead` words beside the one at hand. Where every
-    second cycle is a turn, one word ahead is enough for a byte in every cycle from the third one after reset on: a word lasts four
-    cycles, and the next one is fetched in at most four. With two ahead it is enough to have one turn in any four cycles.
+    It may read in cycles with `turn`, no two of which follow each other, and keeps `ahead` words beside the one at hand. Where
+    every second cycle is a turn, one word ahead is enough for a byte in every cycle from the third one after reset on: a word
+    lasts four cycles, and the next one is fetched in at most four. With two ahead one turn in any four cycles is enough.
 
     Members: `address`, `read_data` (a cycle later), `turn`; stream `o` of bytes.
     """

@@ -35,7 +35,7 @@ class LoadSignature(wiring.Signature):
 
 
 class Rescale(wiring.Component):
-    """raw = clamp((accumulator * multiplier[c] + bias[c] + residual * residual_multiplier) >> shift, low, high), channels c in order.
+    """raw = clamp((accumulator * multiplier[c] + bias[c] + residual * residual_multiplier) >> shift, low, high), c in order.
 
     Latency 4, throughput 1. The multipliers pass through the same product on their way in: multiplier[c] =
     (stored * factor) >> SHIFTS[factor_shift], which scales them by the norm of a dynamic layer's input.

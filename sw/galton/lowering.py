@@ -1,8 +1,8 @@
 """Float layers -> stages: what one machine layer computes, in float. Convolution or its like, batch-norm, clamp, max-pool.
 
 Everything is folded that folds exactly; what does not (a clamp, batch-norm or max-pool on the input or after a pool) becomes an
-*identity* stage, a depthwise 1x1 convolution. Averages are depthwise convolutions, too. A sum goes into the stage that gives the later
-of its two terms, where nothing else follows there.
+*identity* stage, a depthwise 1x1 convolution. Averages are depthwise convolutions, too. A sum goes into the stage that gives the
+later of its two terms, where nothing else follows there.
 Vectors are maps of one pixel; a flattened map stays in (row, column, channel) order, and what follows is permuted to it.
 """
 
@@ -145,8 +145,9 @@ def lower(layers: tuple[FloatLayer, ...], input_shape: tuple[int, ...]) -> Lower
 
 @dataclass(frozen=True)
 class Value:
-    """What a float layer gives: a tensor (0 the network's input, i + 1 the output of stage i), and zeros that wait for a convolution.
+    """What a float layer gives: a tensor, and zeros that wait for a convolution.
 
+    tensor: 0 the network's input, i + 1 the output of stage i.
     map: rows, columns and channels of the tensor; flat: it is a vector, in that map's (row, column, channel) order.
     """
 

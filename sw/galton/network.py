@@ -145,8 +145,8 @@ class Network:
     residuals: the tensor that each layer adds in its drain, of the shape of its output, NONE for none; () for none at all.
     labels: anything worth keeping about the network (JSON values).
 
-    Raises ValueError where a layer does not take what a tensor gives, and for a dynamic step on another tensor than the one before:
-    the machine has the norm of the last tensor only.
+    Raises ValueError where a layer does not take what a tensor gives, and for a dynamic step on another tensor than the one
+    before: the machine has the norm of the last tensor only.
     """
 
     name: str

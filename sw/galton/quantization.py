@@ -310,7 +310,7 @@ def _integers(
 
 
 def _consumer(lowered: Lowered, tensor: int) -> int | None:
-    """The only stage that takes a tensor, past those that leave it as it is; None for several, or where it is added to another."""
+    """The only stage that takes a tensor, past those that leave it as it is; None for several, or where it is a residual."""
     users = [index for index, stage in enumerate(lowered.stages) if tensor in (stage.source, stage.residual)]
     if len(users) != 1 or lowered.stages[users[0]].residual == tensor:
         return None

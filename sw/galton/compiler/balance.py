@@ -5,8 +5,8 @@ where a max-pool writes whole words. In dense configurations every channel costs
 channels go to groups by longest processing time; the permutation is folded into the next layer's weights, after the last layer
 into the image's channel order.
 
-Tensors that meet in a sum share their stored channels, and so do input and output of an elementwise layer. One whose input cannot be padded, since it is the network's own or
-that of a flattened map, becomes an ordinary convolution with zeros off the diagonal.
+Tensors that meet in a sum share their stored channels, and so do input and output of an elementwise layer. One whose input cannot
+be padded, since it is the network's own or that of a flattened map, becomes an ordinary convolution with zeros off the diagonal.
 
 A permutation changes the walk order of the next layer's input, hence the counts of a carried residue. So a layer in front of a
 Monte Carlo layer keeps its order unless `reorder` says that the caller takes the stored network for the truth.
@@ -61,14 +61,11 @@ def store(
     classes = _classes(network)
     orders: dict[int, Ints] = {0: np.arange(network.input_shape[2])}
     for layer, name in zip(network.layers, classes[1:], strict=True):
+        members = [tensor for tensor, other in enumerate(classes) if other == name]
+        unit = _unit(network, members, config)
         if name not in orders:
-            members = [tensor for tensor, other in enumerate(classes) if other == name]
-            orders[name] = _assigned(
-                _load(network, members, rates, config, reorder), len(layer.weights), _unit(network, members, config), config
-            )
-        elif name == 0 and len(orders[0]) % _unit(
-            network, [tensor for tensor, other in enumerate(classes) if other == 0], config
-        ):
+            orders[name] = _assigned(_load(network, members, rates, config, reorder), len(layer.weights), unit, config)
+        elif name == 0 and len(orders[0]) % unit:
             raise FitError(
                 f"{layer.name} adds the network's input, whose {network.input_shape[2]} channels {config.name} cannot pad. "
                 "A layer between them makes it fit"

@@ -137,9 +137,10 @@ def _total_message(layer: Layer, channel: int, bounds: Ints, multiplier: Ints, r
     total = int(bounds[channel]) * int(multiplier[channel]) + abs(stored_bias(int(layer.bias[channel]), layer.shift)) + residual
     smaller = [shift for shift in SHIFTS if shift < layer.shift and signed_bits(total >> (layer.shift - shift)) <= TOTAL_BITS]
     way = f"a shift of {smaller[-1]} with multipliers and biases to match" if smaller else "a coarser output scale"
+    rest = "bias and residual" if residual else "bias"
     return (
         f"{layer.name}: channel {channel} can total {total:,} (accumulator {int(bounds[channel]):,} times multiplier "
-        f"{int(multiplier[channel])} plus bias{' and residual' if residual else ''}), which takes {signed_bits(total)} bits of {TOTAL_BITS}. What would fit: {way}"
+        f"{int(multiplier[channel])} plus {rest}), which takes {signed_bits(total)} bits of {TOTAL_BITS}. What would fit: {way}"
     )
 
 

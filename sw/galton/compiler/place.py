@@ -1,8 +1,8 @@
 """Where everything lives in the data memory: program, profile records, tensors.
 
-Layers run one after the other, and a tensor is alive from the layer that gives it to the last one that takes or adds it. In a chain
-only a layer's input and output are alive together: tensors lie alternately at the lower and at the upper end of what is free, and any
-two neighbours fit whenever their sizes together do. Elsewhere tensors are placed first fit, in the best of several orders.
+Layers run one after the other, and a tensor is alive from the layer that gives it to the last one that takes or adds it. In a
+chain only a layer's input and output are alive together: tensors lie alternately at the lower and at the upper end of what is
+free, and any two neighbours fit whenever their sizes together do. Elsewhere they are placed first fit, in the best of some orders.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def fitted(words: Sequence[int], lives: Sequence[tuple[int, int]], order: Sequen
 
 
 def alternating(words: Sequence[int], lives: Sequence[tuple[int, int]], room: int) -> tuple[list[int], int] | None:
-    """`fitted` for a chain: alternately at the lower and the upper end of `room` words; None where more than two live together."""
+    """`fitted` for a chain: alternately at the lower and the upper end of `room` words; None where it is no chain."""
     if any(dies > tensor for tensor, (_, dies) in enumerate(lives[:-1])):
         return None
     starts = [room - size if tensor % 2 else 0 for tensor, size in enumerate(words)]

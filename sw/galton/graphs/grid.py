@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from galton import clipping, streaming
@@ -70,8 +71,8 @@ class Grid:
         raw: Ints = torch.floor(walked / self.scale + 0.5).clamp(self.low, self.high).long().numpy()
         return raw
 
-    def counts(self, values: Tensor) -> tuple[Tensor, Ints]:
-        """Signed counts in the shape of `values`, float32, and how many were cut of each input."""
+    def counts(self, values: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Signed counts in the shape of `values`, float32, and which were cut, (n, size) in walk order."""
         raw = self.raw(values)
         counts, cut = streaming.counts(raw, self.activation)
         return self._shaped(counts, values), cut
