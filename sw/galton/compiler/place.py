@@ -2,7 +2,7 @@
 
 Layers run one after the other, and a tensor is alive from the layer that gives it to the last one that takes or adds it. In a
 chain only a layer's input and output are alive together: tensors lie alternately at the lower and at the upper end of what is
-free, and any two neighbours fit whenever their sizes together do. Elsewhere they are placed first fit, in the best of some orders.
+free, and any two neighbours fit whenever their sizes together do. Elsewhere they are placed first fit.
 """
 
 from __future__ import annotations

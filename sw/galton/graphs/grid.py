@@ -112,9 +112,9 @@ class Grid:
 class Untouched(Grid):
     """Activations that stay float: 32 bits, and no samples."""
 
-    def counts(self, values: Tensor) -> tuple[Tensor, Ints]:
+    def counts(self, values: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
         """1 for what is not zero."""
-        return (values != 0).float(), np.zeros(len(values), np.int64)
+        return (values != 0).float(), np.zeros((len(values), 0), np.bool_)
 
     def bits(self, counts: Tensor) -> tuple[int, int]:
         """Those of a float."""
