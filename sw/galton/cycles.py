@@ -195,13 +195,26 @@ compiled: Callable[..., Any] = numba.njit(cache=True)
 
 @compiled
 def walk(  # type: ignore[no-untyped-def]
-    items, rows, places, target, whole, first, entries, elementwise, ring_rows, output_rows, fifo_depth, offsets, owner, last_fetch,
+    items,
+    rows,
+    places,
+    target,
+    whole,
+    first,
+    entries,
+    elementwise,
+    ring_rows,
+    output_rows,
+    fifo_depth,
+    offsets,
+    owner,
+    last_fetch,
     row_end,
 ):
     """Cycles of running a layer, and stalls for FIFOs, for the ring, and for the drain.
 
-    items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events. target, whole:
-    the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
+    items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events.
+    target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
     offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)

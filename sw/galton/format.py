@@ -146,7 +146,9 @@ LAYER = Record(
         Field("advance", 4, "bit x mod stride: the accumulator column advances after this column"),
         Field("short", 4, "bit x mod stride: columns of this phase have one kernel column less"),
         Field("input_rows", 9, "rows of the input"),
-        Field("channel_stride_long", 20, "from an input channel's (elementwise: vector's) weights to the next one's, in long rows"),
+        Field(
+            "channel_stride_long", 20, "from an input channel's (elementwise: vector's) weights to the next one's, in long rows"
+        ),
         Field("entries_long", 12, "entries of a dense segment"),
         Field("channel_stride_short", 20, "the same in rows with one kernel row less (short rows)"),
         Field("entries_short", 12, "entries of a dense segment in short phases"),

@@ -37,8 +37,8 @@ class LayerTrace:
 
     counts: (n, rows, columns, stored channels) signed, of every activation. sent: whether it makes an event, of that shape: it is
     not 0, or the last one of a vector of an elementwise layer that has others. rows, columns: whether events of an input row and
-    column reach any group: rows with segments, labels with taps. norms: (n,) T of the input. saturations: (n,) counts of such rows
-    and columns that were cut. outputs: (n, rows, columns, stored channels) raw outputs.
+    column reach any group: rows with segments, labels with taps. norms: (n,) T of the input.
+    saturations: (n,) counts of such rows and columns that were cut. outputs: (n, rows, columns, stored channels) raw outputs.
     """
 
     name: str

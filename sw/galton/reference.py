@@ -64,7 +64,9 @@ def layer_trace(layer: Layer, raw: Ints, *, count_bits: int = 8) -> LayerTrace:
     counts, cut = streaming.counts(flat, layer.activation, count_bits)
     counts = counts.reshape(len(raw), *layer.input_shape)
     sums = convolve(counts, layer)
-    return LayerTrace(counts, cut.reshape(counts.shape), streaming.norms(flat, layer.activation.dead_zone), sums, drain(layer, flat, sums))
+    return LayerTrace(
+        counts, cut.reshape(counts.shape), streaming.norms(flat, layer.activation.dead_zone), sums, drain(layer, flat, sums)
+    )
 
 
 def drain(layer: Layer, flat: Ints, sums: Ints) -> Ints:
