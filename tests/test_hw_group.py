@@ -54,9 +54,8 @@ def draw_vectors(rng, rows, starts, columns, lanes, count_limit=255):
     return found
 
 
-def signed(event):
-    """The count of an event."""
-    return -event["magnitude"] if event["negative"] else event["magnitude"]
+def signed(count):
+    return -count["magnitude"] if count["negative"] else count["magnitude"]
 
 
 def segments_of(events, layer, table, lanes):

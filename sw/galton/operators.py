@@ -27,9 +27,9 @@ from galton.layers import (
 
 NO_PADDING: Borders = (0, 0, 0, 0)
 SUPPORTED = (
-    "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding, depthwise or groups=1), Linear, BatchNorm1d, BatchNorm2d, ReLU, "
-    "ReLU6, Hardtanh, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, and a last Softmax, "
-    "LogSoftmax or Sigmoid"
+    "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding, depthwise or groups=1), Linear, BatchNorm1d, BatchNorm2d, "
+    "ReLU, ReLU6, Hardtanh, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, and a last "
+    "Softmax, LogSoftmax or Sigmoid"
 )
 
 
