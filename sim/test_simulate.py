@@ -12,6 +12,7 @@ from networks import EVERY, random_inputs, random_network
 
 from galton.compiler import compile
 from galton.errors import CalibrationError, HardwareMismatch, MissingTool
+from galton.network import Activation, Layer, Network
 from galton_sim import harness, simulate, verilator
 
 
@@ -35,6 +36,32 @@ def test_random_networks(seed, stall_seed):
 def test_random_networks_of_every_configuration(name, seed):
     image, raw = case(name, 100 + seed)
     simulate.check(image, raw, seed=seed if seed % 2 else None)
+
+
+def layer(name, shape, outputs, **options):
+    """A layer of ones that hands on what it sums."""
+    weights = np.ones((outputs, 1, 1, shape[2]), np.int64)
+    numbers = {"multiplier": weights[:, 0, 0, 0] << 10, "bias": weights[:, 0, 0, 0] << 12, "shift": 12, "low": 0, "high": 255}
+    return Layer(name, shape, weights, **{**numbers, **options})
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("channels", range(13, 21))
+def test_norms_of_tensors_that_do_not_fill_their_last_word(channels):
+    dynamic = Activation("monte_carlo", samples=60)
+    options = {"multiplier": np.full(4, 3), "norm_shift": 0, "multiplier_shift": 0, "activation": dynamic}
+    network = Network("n", (1, 1, 5), (layer("wide", (1, 1, 5), channels), layer("dynamic", (1, 1, channels), 4, **options)))
+    raw = np.random.default_rng(channels).integers(0, 256, size=(3, 1, 1, 5))
+    simulate.check(compile(network, EVERY["tiny"]).image, raw)
+
+
+@pytest.mark.cosim
+def test_saturations_that_no_output_sees_are_not_counted():
+    network = Network("n", (5, 6, 3), (layer("sparse", (5, 6, 3), 3, stride=(3, 3)),))
+    raw = np.full((2, 5, 6, 3), 200)
+    raw[1, ::3, ::3] = 7
+    simulation = simulate.check(compile(network, EVERY["three-by-five"]).image, raw)
+    assert [profiles[0]["saturations"] for profiles in simulation.profiles] == [12, 0]
 
 
 def test_pauses_change_nothing_but_time():

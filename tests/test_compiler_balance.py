@@ -86,3 +86,83 @@ def test_the_output_order_is_in_the_image() -> None:
     assert order != sorted(order)
     raw = np.random.default_rng(1).integers(0, 256, size=(2, 6, 6, 4))
     assert (golden.run(compiled.image, raw) == reference.run(network, raw)).all()
+
+
+def depthwise(name: str, shape: tuple[int, int, int], following: Activation | None = None, **options: object) -> Layer:
+    """A 3x3 elementwise layer, all of whose channels differ."""
+    channels = shape[2]
+    weights = np.random.default_rng(channels).integers(-7, 8, size=(channels, 3, 3, 1))
+    vector = np.arange(channels) + 3000
+    options = {"padding": (1, 1, 1, 1), "elementwise": True, "activation": following or Activation(), **options}
+    return Layer(name, shape, weights, vector, (vector - 3000) * 4096, 12, 0, 255, **options)
+
+
+def chain(*layers: Layer) -> Network:
+    """A pointwise layer of 1, 2, 3, ... weights in front of elementwise ones."""
+    channels = layers[0].input_shape[2]
+    weights = np.zeros((channels, 1, 1, channels), np.int64)
+    for channel in range(channels):
+        weights[channel, 0, 0, : channel + 1] = 1
+    vector = np.ones(channels, np.int64)
+    shape = layers[0].input_shape
+    return Network("chain", shape, (Layer("first", shape, weights, vector << 8, vector, 12, 0, 255), *layers))
+
+
+def agrees(network: Network, config: Config) -> None:
+    """Packed and executed, it computes the network."""
+    raw = np.random.default_rng(1).integers(0, 256, size=(2, *network.input_shape))
+    expected = reference.run(network, raw, count_bits=config.count_bits)
+    assert expected.any()
+    assert (golden.run(compile(network, config).image, raw) == expected).all()
+
+
+@pytest.mark.parametrize(
+    "config", [Config("six", groups=6, lanes=2), Config("five", groups=5, lanes=4), Config("one", groups=1, lanes=8)]
+)
+def test_chains_share_their_channels(config: Config) -> None:
+    network = chain(depthwise("middle", (6, 6, 7)), depthwise("pooled", (6, 6, 7), pool=(2, 2)), depthwise("last", (3, 3, 7)))
+    stored = store(network, config).network
+    unit = np.lcm(config.groups, 4)
+    assert {len(layer.weights) for layer in stored.layers} == {-(-7 // unit) * unit}
+    assert [layer.elementwise for layer in stored.layers] == [False, True, True, True]
+    without = chain(depthwise("middle", (6, 6, 7)), depthwise("last", (6, 6, 7)))
+    assert {len(layer.weights) for layer in store(without, config).network.layers} == {-(-7 // config.groups) * config.groups}
+    agrees(network, config)
+
+
+def test_permutations_go_through_a_chain() -> None:
+    network = chain(depthwise("middle", (5, 5, 8)), depthwise("last", (5, 5, 8)))
+    stored = store(network, SPARSE)
+    order = stored.order.tolist()
+    assert sorted(order) == list(range(8))
+    assert order != list(range(8))
+    for layer, given in zip(stored.network.layers[1:], network.layers[1:], strict=True):
+        assert (layer.weights == given.weights[order]).all()
+        assert (layer.bias == given.bias[order]).all()
+    agrees(network, SPARSE)
+
+
+@pytest.mark.parametrize("behind", [1, 2])
+def test_a_monte_carlo_layer_behind_elementwise_ones_keeps_its_order(behind: int) -> None:
+    monte_carlo = Activation("monte_carlo", step=900)
+    layers = [depthwise(f"layer{index}", (5, 5, 8)) for index in range(behind)]
+    network = chain(*layers, depthwise("carried", (5, 5, 8), monte_carlo))
+    assert store(network, SPARSE).order.tolist() == list(range(8))
+    assert store(network, SPARSE, reorder=True).order.tolist() != list(range(8))
+    agrees(network, SPARSE)
+
+
+def test_elementwise_layers_without_a_layer_before_become_ordinary() -> None:
+    """On the network's input and on a flattened map nobody can store channels of zeros."""
+    vector = np.ones(75, np.int64)
+    numbers = {"low": 0, "high": 255, "elementwise": True, "activation": Activation("rounding", step=900, residue=1 << 15)}
+    flat = Layer("flat", (1, 1, 75), vector[:, None, None, None], vector << 10, vector * 0, 12, **numbers)
+    first = depthwise("first", (5, 5, 3))
+    network = Network("n", (5, 5, 3), (first, depthwise("second", (5, 5, 3)), flat))
+    stored = store(network, Config("four", groups=4)).network
+    assert [layer.elementwise for layer in stored.layers] == [False, True, False]
+    found = stored.layers[0].weights
+    assert found.shape == (4, 3, 3, 3)
+    for place in np.ndindex(3, 3, 3, 3):
+        assert found[place] == (first.weights[(*place[:3], 0)] if place[0] == place[3] else 0)
+    agrees(network, Config("four", groups=4))

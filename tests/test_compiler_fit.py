@@ -110,6 +110,15 @@ def test_numbers_that_no_field_holds() -> None:
         compile(Network("n", (2, 2, 1), (layer,)), UP5K)
 
 
+def test_large_windows_on_the_network_s_input() -> None:
+    ones = np.ones(2, np.int64)
+    pool = Layer("pool", (20, 2, 2), np.ones((2, 17, 1, 1), np.int64), ones, ones, 12, 0, 255, elementwise=True)
+    with pytest.raises(FitError, match=r"pool: a window of \(17, 1\) on the network's input or a vector is larger than 16"):
+        compile(Network("n", (20, 2, 2), (pool,)), UP5K)
+    first = Layer("first", (20, 2, 2), np.ones((2, 1, 1, 2), np.int64), ones, ones, 12, 0, 255)
+    compile(Network("n", (20, 2, 2), (first, pool)), UP5K)
+
+
 @pytest.mark.parametrize("profile", [True, False])
 def test_tensors_that_are_alive_together_do_not_overlap(profile: bool) -> None:
     for seed in range(30):

@@ -10,7 +10,7 @@ import pytest
 from networks import EVERY, random_inputs, random_network
 from oracle import run as defined
 
-from galton import golden, reference
+from galton import cycles, golden, reference
 from galton.compiler import compile
 from galton.config import Config
 from galton.errors import CalibrationError, ImageError
@@ -44,19 +44,45 @@ def test_traces(name: str) -> None:
             reached = wanted.cut[:, found.rows][:, :, found.columns]
             assert (found.saturations == reached.sum(axis=(1, 2, 3))).all()
             assert (found.outputs == wanted.output).all()
-            assert found.events.tolist() == [reaching(layer, counts) for counts in wanted.counts]
+            assert found.events.tolist() == [reaching(layer, counts, config) for counts in wanted.counts]
 
 
-def reaching(layer: Layer, counts: np.ndarray) -> int:
-    """Non-zero counts whose row meets a kernel row within the map, and whose column meets a kernel column."""
+def reaching(layer: Layer, counts: np.ndarray, config: Config) -> int:
+    """Events: non-zero counts whose row meets a kernel row within the map, and whose column meets a kernel column.
+
+    In elementwise layers also the last lane of a vector, where another one of the vector has a count.
+    """
     (top, _, left, _), (stride_y, stride_x) = layer.padding, layer.stride
-    events = 0
-    for y, x, c in np.argwhere(counts):
+    owned, events = len(layer.weights) // config.groups, 0
+    for y, x in np.argwhere(counts.any(axis=2)):
         outputs = [divmod(y + top - ky, stride_y) for ky in range(layer.weights.shape[1])]
         meets_row = any(not rest and 0 <= row < layer.map_shape[0] for row, rest in outputs)
         meets_column = any((x + left - kx) % stride_x == 0 for kx in range(layer.weights.shape[2]))
-        events += bool(counts[y, x, c]) and meets_row and meets_column
+        sent = np.count_nonzero(counts[y, x])
+        for group in range(0, len(counts[y, x]) if layer.elementwise else 0, owned):
+            for first in range(group, group + owned, config.lanes):
+                vector = counts[y, x, first : min(first + config.lanes, group + owned)]
+                sent += bool(vector.any() and not vector[-1])
+        events += sent * (meets_row and meets_column)
     return events
+
+
+@pytest.mark.parametrize("name", ["up5k", "three-by-five", "broad"])
+def test_events_of_a_vector(name: str) -> None:
+    """A vector's first count also sends its last lane, which closes it."""
+    config, channels = EVERY[name], 2 * EVERY[name].lanes * EVERY[name].groups
+    ones, wide = np.ones(channels, np.int64), np.ones((channels, 1, 1, channels), np.int64)
+    numbers = {"multiplier": ones << 12, "bias": ones * 0, "shift": 12, "low": 0, "high": 255}
+    first = Layer("first", (1, 2, channels), wide * np.eye(channels, dtype=np.int64)[:, None, None], **numbers)
+    depthwise = Layer("depthwise", (1, 2, channels), wide[..., :1], **numbers, elementwise=True)
+    raw = np.zeros((3, 1, 2, channels), np.int64)
+    raw[0, 0, 0, 0] = 9
+    raw[1, 0, 1, config.lanes - 1] = 9
+    raw[2] = 1
+    image = compile(Network("both", (1, 2, channels), (first, depthwise)), config).image
+    found = golden.trace(image, raw)[1]
+    assert found.events.tolist() == [2 if config.lanes > 1 else 1, 1, 2 * channels]
+    assert (found.outputs[..., :channels] == raw).all()
 
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +93,18 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (golden.run(image, raw) == whole[0]).all()
     for layer, counts in zip(golden.trace(image, raw), whole[1], strict=True):
         assert (layer.counts == counts).all()
+
+
+def test_what_no_output_sees_does_not_saturate() -> None:
+    """Stride 3 with one tap: of three columns and of three rows only the first counts."""
+    config = EVERY["three-by-five"]
+    ones = np.ones(3, np.int64)
+    sparse = Layer("sparse", (5, 6, 3), np.ones((3, 1, 1, 3), np.int64), ones, ones, 12, 0, 255, stride=(3, 3))
+    raw = np.full((2, 5, 6, 3), 200)
+    raw[1, ::3, ::3] = 7
+    found = golden.trace(compile(Network("n", (5, 6, 3), (sparse,)), config).image, raw)[0]
+    assert found.saturations.tolist() == [2 * 2 * 3, 0]
+    assert cycles.predict(compile(Network("n", (5, 6, 3), (sparse,)), config).image, raw)[0][0]["saturations"] == 12
 
 
 def one_layer(
@@ -147,6 +185,7 @@ def plain(name: str) -> Image:
         (ROW, FIRST_ROW, {"done": 1}, "do not complete"),
         (ROW, FIRST_ROW, {"weight_base": (1 << 20) - 1}, "walks to address"),
         (LAYER, FIRST_LAYER, {"dynamic": 1}, "dynamic without samples"),
+        (LAYER, FIRST_LAYER, {"elementwise": 1, "input_channels": 2}, "gives 4 channels of 3, each from its own"),
         (NETWORK, 0, {"input_words": 1}, "input of 1 words at"),
         (NETWORK, 0, {"output_base": 1}, "output of 30 words at 1 does not fit"),
     ],

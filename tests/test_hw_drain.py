@@ -11,6 +11,7 @@ from galton import arith, cycles
 from galton.format import SHIFTS, WORD_BYTES
 from galton_hw.drain import Drain
 from galton_hw.group import Group
+from galton_hw.norm import Norm
 
 CONFIG = circuits.DENSE
 BASE = 100
@@ -19,6 +20,7 @@ SHAPES = {
     "borders": {"output_rows": 4, "columns": 2, "group_channels": 4, "left": 2, "right": 4, "ring_rows": 2},
     "left": {"output_rows": 2, "columns": 1, "group_channels": 1, "left": 1, "right": 0, "ring_rows": 1},
     "right": {"output_rows": 5, "columns": 1, "group_channels": 5, "left": 0, "right": 2, "ring_rows": 3},
+    "one byte over": {"output_rows": 1, "columns": 3, "group_channels": 3, "left": 0, "right": 0, "ring_rows": 1},
     "pooled": {"output_rows": 4, "columns": 4, "group_channels": 2, "left": 0, "right": 1, "ring_rows": 3, "pool": (2, 2)},
 }
 
@@ -68,7 +70,7 @@ class Drained:
     def run(self):
         """Simulate until `finished`; the cycles seen, from the start on."""
         dut = circuits.Resting(Drain(CONFIG))
-        watched = ("fetch", "fetch_word", "row_drained", "finished", "final", "rest")
+        watched = ("fetch", "fetch_word", "row_drained", "finished", "final", "write_data", "rest")
         signals = {name: getattr(dut, name) for name in watched} | {"done": dut.rows_done}
 
         async def load(ctx):
@@ -173,6 +175,12 @@ def test_drain(shape, done_gap):
     assert sum(cycle["row_drained"] for cycle in seen) == drained.rows
     finished = [time for time, cycle in enumerate(seen) if cycle["finished"]]
     assert finished[0] == before_end + Drain.finish_cycles
+
+    # The norm has all of it by then: the flushed word leaves time to count the one before.
+    words = [{"write": cycle["final"], "word": cycle["write_data"]} for cycle in seen[: finished[0] + 1]]
+    norm = circuits.run(Norm(), words, ["total"], idle={"signed_raw": 1, "dead_zone": 3})
+    octets = np.array(expected, "<u4").view(np.int8).tolist()
+    assert norm[-1]["total"] == arith.norm(octets, 3)
 
 
 def words_of(layer, ring):

@@ -5,6 +5,9 @@ from random import Random
 
 import circuits
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from galton.format import ROW, TABLE
 from galton_hw.group import Expander, Group
@@ -20,7 +23,7 @@ def draw_marker(rng):
     """An event that begins a row: done, segments, place in the ring."""
     segments = rng.choice([1, 1, 2, 3])
     start = rng.randrange(4) | segments << DONE_BITS
-    return {"magnitude": 0, "negative": 0, "short": 0, "start": start, "column": 12 * rng.randrange(4)}
+    return {"marker": 1, "last": rng.getrandbits(1), "start": start, "column": 12 * rng.randrange(4)}
 
 
 def draw_events(rng, rows, starts, columns, count_limit=255, events=6):
@@ -34,36 +37,91 @@ def draw_events(rng, rows, starts, columns, count_limit=255, events=6):
     return found
 
 
-def segments_of(events, layer, table):
-    """The segments that events become; `table` is None where columns are dense."""
+def draw_vectors(rng, rows, starts, columns, lanes, count_limit=255):
+    """Rows of an elementwise layer's events: those lanes of each vector that have a count, and the last one."""
+    found = []
+    for event in draw_events(rng, rows, starts, columns, count_limit):
+        if event.get("marker"):
+            found.append(event)
+            continue
+        last = rng.choice([lanes - 1, lanes - 1, rng.randrange(lanes)])
+        chosen = [lane for lane in range(last) if rng.random() < 0.6]
+        for lane in [*chosen, last]:
+            magnitude = 0 if lane == last and chosen and rng.random() < 0.4 else rng.randint(1, count_limit)
+            found.append(
+                {**event, "lane": lane, "last": int(lane == last), "magnitude": magnitude, "negative": rng.getrandbits(1)}
+            )
+    return found
+
+
+def signed(count):
+    return -count["magnitude"] if count["negative"] else count["magnitude"]
+
+
+def segments_of(events, layer, table, lanes):
+    """The segments that events become, with the counts of their lanes; `table` is None where columns are dense."""
     segments = ring = 0
+    gathered = [0] * lanes
     for event in events:
-        if event["magnitude"] == 0:
+        if event.get("marker"):
             segments, ring = event["start"] >> DONE_BITS, event["column"]
             yield {"marker": 1, "entries": 0, "done": event["start"] & ((1 << DONE_BITS) - 1)}
             continue
+        counts = [signed(event)] * lanes
+        if layer["elementwise"]:
+            gathered[event["lane"]] = signed(event)
+            if not event["last"]:
+                continue
+            counts, gathered = gathered, [0] * lanes
         for index in range(segments):
             start = event["start"] + index * layer["pitch"]
             entries = layer["entries_short" if event["short"] else "entries_long"]
             if table is not None:
                 start, entries = table[start]["start"], table[start]["entries"]
             word = (ring + index * layer["row_words"]) % layer["ring_words"] + event["column"]
-            common = {"magnitude": event["magnitude"], "negative": event["negative"]}
+            common = {"first": int(index == 0), "counts": counts}
+            if not layer["elementwise"]:
+                common |= {"magnitude": event["magnitude"], "negative": event["negative"]}
             yield {"marker": 0, "start": start, "entries": entries, "word": word, **common}
+
+
+class Copying(wiring.Component):
+    """An expander, and `copied` as a walker gives it: in the cycle after it has taken a vector's first segment."""
+
+    def __init__(self, config):
+        self.expander = expander = Expander(config)
+        members = {name: member for name, member in expander.signature.members.items() if name != "copied"}
+        super().__init__(members | {"copied": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.expander = expander = self.expander
+        for name, member in self.signature.members.items():
+            if name not in ("i", "o", "copied"):
+                outer, inner = getattr(self, name), getattr(expander, name)
+                m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+        wiring.connect(m, wiring.flipped(self.i), expander.i)
+        wiring.connect(m, expander.o, wiring.flipped(self.o))
+        segment = self.o.payload
+        m.d.sync += self.copied.eq(self.o.valid & self.o.ready & self.layer.elementwise & segment.first & ~segment.marker)
+        m.d.comb += expander.copied.eq(self.copied)
+        return m
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 0.7])
 @pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL], ids=["dense", "sparse"])
-@pytest.mark.parametrize("seed", range(2))
-def test_expander(config, stall, seed):
-    rng = Random(f"{config.name} {stall} {seed}")
-    layer = circuits.layer(pitch=1 if config.sparse else 9, entries_long=9, entries_short=rng.choice([0, 6]), **RING)
+@pytest.mark.parametrize("elementwise", [0, 1], ids=["ordinary", "elementwise"])
+def test_expander(config, elementwise, stall):
+    rng = Random(f"{config.name} {stall} {elementwise}")
+    pitch, short = 1 if config.sparse else 9, rng.choice([0, 6])
+    layer = circuits.layer(pitch=pitch, entries_long=9, entries_short=short, elementwise=elementwise, **RING)
     table = None
     if config.sparse:
         table = [{"start": rng.randrange(2048), "entries": rng.choice([0, 1, 5])} for _ in range(config.table_words)]
-    events = draw_events(rng, 15, range(60), range(12))
-    expected = list(segments_of(events, layer, table))
-    dut = circuits.Resting(Expander(config))
+    draw = (draw_vectors, {"lanes": config.lanes}) if elementwise else (draw_events, {})
+    events = draw[0](rng, 15, range(60), range(12), **draw[1])
+    expected, seen = list(segments_of(events, layer, table, config.lanes)), []
+    dut = circuits.Resting(Copying(config))
 
     async def load(ctx):
         ctx.set(dut.layer, layer)
@@ -85,14 +143,28 @@ def test_expander(config, stall, seed):
     async def source(ctx):
         while ctx.get(dut.rest):
             await ctx.tick()
-        await streams.send(ctx, dut.i, events, stall=stall, seed=seed)
+        await streams.send(ctx, dut.i, events, stall=stall, seed=stall)
+        # For the walker to copy the last vector.
+        for _ in range(60):
+            await ctx.tick()
 
-    transfers = streams.run(dut, inputs={}, outputs={"o": len(expected)}, stall=stall, seed=seed, testbenches=[load, source])
+    transfers = streams.run(
+        dut,
+        inputs={},
+        outputs={"o": len(expected)},
+        stall=stall,
+        seed=stall,
+        testbenches=[load, source],
+        background=[circuits.monitor({"copied": dut.copied, "gathered": dut.gathered}, seen)],
+    )
     found = transfers.values["o"]
     assert len(found) == len(expected)
     for segment, due in zip(found, expected, strict=True):
-        assert {name: segment[name] for name in due} == due
-    if not stall:
+        wanted = {name: value for name, value in due.items() if name != "counts"}
+        assert {name: segment[name] for name in wanted} == wanted
+    counts = [[signed(lane) for lane in cycle["gathered"]] for cycle in seen if cycle["copied"]]
+    assert counts == [due["counts"] for due in expected if elementwise and due.get("first")]
+    if not stall and not elementwise:
         # A segment in every cycle.
         times = transfers.times["o"]
         assert times == list(range(times[0], times[0] + len(times)))
@@ -124,18 +196,16 @@ class Machine:
     def walk(self, events):
         """Add what `events` add to the expected accumulators, entries and finished rows."""
         planes = 1 + self.layer["two_planes"]
-        for segment in segments_of(events, self.layer, self.table):
+        lanes, apart = self.config.lanes, self.layer["accumulator_skip"] if self.layer["elementwise"] else 1
+        for segment in segments_of(events, self.layer, self.table, lanes):
             self.rows_done += segment.get("done", 0)
             word = segment.get("word", 0)
             for place in range(segment["entries"]):
                 address, plane = segment["start"] + place, place % planes
                 word += self.steps[address]
-                count = (-segment["magnitude"] if segment["negative"] else segment["magnitude"]) << (
-                    plane * self.config.weight_bits
-                )
                 for lane, weight in enumerate(self.weights[address]):
-                    self.expected[word][lane] += count * weight
-                word += plane == planes - 1
+                    self.expected[word][lane] += (segment["counts"][lane] << (plane * self.config.weight_bits)) * weight
+                word += apart if plane == planes - 1 else 0
                 self.entries += 1
 
     async def load(self, ctx):
@@ -227,13 +297,48 @@ def test_sparse_group(two_planes, steal, seed):
     check(machine, events, steal, seed)
 
 
+@pytest.mark.parametrize("steal", [0.0, 0.4])
+@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL], ids=["dense", "sparse"])
+@pytest.mark.parametrize("two_planes", [0, 1])
+def test_elementwise_group(config, two_planes, steal):
+    rng, planes = Random(f"{config.name} {two_planes} {steal}"), 1 + two_planes
+    pitch = 1 if config.sparse else 3 * planes
+    sizes = {"entries_long": 3 * planes, "entries_short": 2 * planes, "accumulator_skip": 2}
+    layer = circuits.layer(pitch=pitch, two_planes=two_planes, elementwise=1, **sizes, **RING)
+    table = None
+    if config.sparse:
+        table = [{"start": 2 * rng.randrange(50), "entries": rng.choice([2, 4])} for _ in range(64)]
+    machine = Machine(config, layer, steal, table)
+    # Elementwise layers have no steps.
+    machine.steps = [0] * 128
+    starts = range(60) if config.sparse else range(0, 100, planes)
+    check(machine, draw_vectors(rng, 12, starts, range(6), config.lanes, count_limit=40), steal, steal)
+
+
+@pytest.mark.parametrize(("lanes", "cycles"), [(8, 9), (12, 13)])
+def test_gathering_hides_behind_the_entries_before(lanes, cycles):
+    """Full 3x3 vectors of up to 8 lanes take nine cycles each, those of more lanes a cycle for each and one to copy them."""
+    config = replace(circuits.DENSE, lanes=lanes, fifo_depth=16)
+    layer = circuits.layer(pitch=3, entries_long=3, entries_short=3, elementwise=1, accumulator_skip=1, **RING)
+    machine, rng = Machine(config, layer, "gathering"), Random(lanes)
+    events = [{"marker": 1, "start": 3 << DONE_BITS, "column": 12}]
+    for vector in range(10):
+        event = {"short": 0, "start": 9 * vector, "column": vector}
+        for lane in range(lanes):
+            count = {"magnitude": rng.randint(1, 9), "negative": rng.getrandbits(1)}
+            events.append({**event, **count, "lane": lane, "last": int(lane == lanes - 1)})
+    seen = check(machine, events, 0.0, "gathering")
+    entries = [cycle for cycle, values in enumerate(seen) if values["entry"]]
+    assert [later - earlier for earlier, later in zip(entries, entries[9:], strict=False)] == [cycles] * 81
+
+
 @pytest.mark.parametrize("steal", [0.0, 0.3])
 @pytest.mark.parametrize("columns", [[4], [4, 5], [4, 5, 6]], ids=["distance 1", "distance 2", "distance 3"])
 def test_hazards(columns, steal):
     """Single entries that hit a word again in the next cycle, in the one after, or in the third."""
     layer = circuits.layer(pitch=1, entries_long=1, entries_short=1, **RING)
     machine = Machine(circuits.DENSE, layer, "hazards")
-    events = [{"magnitude": 0, "negative": 0, "short": 0, "start": 1 << DONE_BITS, "column": 12}]
+    events = [{"marker": 1, "start": 1 << DONE_BITS, "column": 12}]
     for index in range(60):
         event = {"magnitude": index % 7 + 1, "negative": index % 3 == 0, "short": 0, "start": index}
         events.append({**event, "column": columns[index % len(columns)]})
@@ -247,7 +352,7 @@ def test_planes_hit_one_word():
     """Both planes of one vector, event after event: the same word in every cycle."""
     layer = circuits.layer(pitch=2, entries_long=2, entries_short=2, two_planes=1, **RING)
     machine = Machine(replace(circuits.DENSE, count_bits=4), layer, "planes")
-    events = [{"magnitude": 0, "negative": 0, "short": 0, "start": 1 << DONE_BITS, "column": 0}]
+    events = [{"marker": 1, "start": 1 << DONE_BITS, "column": 0}]
     events += [{"magnitude": 15, "negative": index & 1, "short": 0, "start": 2 * index, "column": 3} for index in range(30)]
     check(machine, events, 0.0, "planes")
 
@@ -267,8 +372,8 @@ def check(machine, events, steal, seed):
 def test_fetch_reads_and_clears():
     machine = Machine(circuits.DENSE, circuits.layer(pitch=1, entries_long=1, **RING), "fetch")
     dut, found = machine.dut, []
-    marker = {"magnitude": 0, "negative": 0, "short": 0, "start": 3 | 1 << DONE_BITS, "column": 0}
-    events = [marker, {**marker, "magnitude": 3, "start": 9, "column": 2}]
+    marker = {"marker": 1, "start": 3 | 1 << DONE_BITS, "column": 0}
+    events = [marker, {"magnitude": 3, "negative": 0, "short": 0, "start": 9, "column": 2}]
     machine.walk(events)
 
     async def testbench(ctx):

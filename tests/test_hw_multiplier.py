@@ -30,11 +30,12 @@ def test_products(a_bits, b_bits, a_signed):
 @pytest.mark.parametrize("lanes", [1, 3, 8])
 def test_lanes(lanes):
     rng = Random(lanes)
-    extremes = [(255, [w] * lanes) for w in (-128, 127)]
-    pairs = extremes + [(rng.getrandbits(8), [rng.randint(-128, 127) for _ in range(lanes)]) for _ in range(60)]
-    stimuli = [{"magnitude": magnitude, "weights": weights} for magnitude, weights in pairs]
+    extremes = [([255] * lanes, [w] * lanes) for w in (-128, 127)]
+    drawn = [[(rng.getrandbits(8), rng.randint(-128, 127)) for _ in range(lanes)] for _ in range(60)]
+    pairs = extremes + [tuple(zip(*lane, strict=True)) for lane in drawn]
+    stimuli = [{"magnitudes": magnitudes, "weights": weights} for magnitudes, weights in pairs]
     seen = circuits.run(LaneMultipliers(lanes), stimuli, ["products"])
-    expected = [[magnitude * weight for weight in weights] for magnitude, weights in pairs]
+    expected = [[m * w for m, w in zip(magnitudes, weights, strict=True)] for magnitudes, weights in pairs]
     latency = LaneMultipliers.latency
     assert [cycle["products"] for cycle in seen[latency:]] == expected[:-latency]
 

@@ -9,6 +9,7 @@ import pytest
 
 from galton import compile, decode
 from galton.format import ROW
+from galton.network import Layer, Network
 from galton_hw.scan import Reader, Scan
 from galton_sim import streams
 
@@ -43,8 +44,10 @@ def test_reader(stall, first):
     assert len(given) > 60
 
 
-def expected_items(parsed, octets):
+def expected_items(parsed, octets, config):
     """For each item what must be right of it: markers whole, activations without weights only as such."""
+    _, _, channels = parsed.input_shape
+    owned = parsed.layer["group_channels"]
     row_bits = next(field.bits for field in ROW.fields if field.name == "done")
     place = 0
     for row in parsed.rows:
@@ -56,10 +59,16 @@ def expected_items(parsed, octets):
             label = x % parsed.stride_x
             active = int(row["segments"] > 0 and label in parsed.labels)
             starts = parsed.segment_addresses(row, label)[:, 0] if active else None
-            for channel in range(parsed.input_shape[2]):
-                tag = {"active": active}
+            for channel in range(channels):
+                # Of an elementwise layer's group: its channel, and the vector that this is in.
+                vector, lane = divmod(channel % owned, config.lanes)
+                tag = {"active": active, "vector_end": 0}
+                if parsed.elementwise:
+                    tag["group_end"] = int((channel + 1) % owned == 0)
+                    tag["vector_end"] = int(tag["group_end"] or lane == config.lanes - 1)
                 if starts is not None:
-                    tag |= {"start": int(starts[channel]), "column": int(parsed.starts[x]), "short": int(parsed.is_short(label))}
+                    tag |= {"short": int(parsed.is_short(label)), "start": int(starts[vector if parsed.elementwise else channel])}
+                    tag["column"] = int(parsed.starts[x]) + (vector if parsed.elementwise else 0)
                 yield {"raw": octets[place], "marker": 0, "tag": tag}
                 place += 1
 
@@ -91,14 +100,34 @@ def scanned(parsed, config, words, stall, seed):
 def test_items(name, seed):
     config, rng = CONFIGS[name], Random(f"{name} {seed}")
     network = networks.random_network(seed, config, layers=3, size=8, channels=6)
-    image = compile(network, config).image
-    stall = rng.choice([0.0, 0.3, 0.6])
-    for parsed in decode.parse(image):
+    check_items(network, config, rng, rng.choice([0.0, 0.3, 0.6]))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    ("kernel", "stride"), [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((1, 4), (1, 3)), ((2, 5), (1, 3)), ((3, 2), (2, 4))]
+)
+def test_elementwise_items(name, kernel, stride):
+    """Labels with a tap less and without any, and columns after which the accumulators do not advance."""
+    config, rng = CONFIGS[name], Random(f"{name} {kernel} {stride}")
+    weights, ones = np.random.default_rng(3).integers(-3, 4, size=(7, *kernel, 1)), np.ones(7, np.int64)
+    numbers = {"multiplier": ones, "bias": ones, "shift": 12, "low": 0, "high": 255}
+    first = Layer("first", (5, 7, 2), np.ones((7, 1, 1, 2), np.int64), **numbers)
+    depthwise = Layer("depthwise", (5, 7, 7), weights, **numbers, stride=stride, padding=(1, 1, 1, 0), elementwise=True)
+    parsed = check_items(Network("both", (5, 7, 2), (first, depthwise)), config, rng, rng.choice([0.0, 0.4]))[1]
+    assert parsed.elementwise
+    assert len(parsed.labels) == min(stride[1], kernel[1])
+
+
+def check_items(network, config, rng, stall):
+    """Scan every layer; the parsed layers."""
+    layers = decode.parse(compile(network, config).image)
+    for parsed in layers:
         words = [rng.getrandbits(32) for _ in range(config.data_words)]
         base, size = parsed.layer["input_base"], int(np.prod(parsed.input_shape))
         octets = [word >> (8 * place) & 255 for word in words[base:] for place in range(4)][:size]
-        found, times = scanned(parsed, config, words, stall, seed)
-        expected = list(expected_items(parsed, octets))
+        found, times = scanned(parsed, config, words, stall, network.name)
+        expected = list(expected_items(parsed, octets, config))
         assert len(found) == len(expected)
         for item, due in zip(found, expected, strict=True):
             assert {"marker": item["marker"]} | {key: item[key] for key in due if key != "tag"} == {
@@ -107,3 +136,4 @@ def test_items(name, seed):
             assert {key: item["tag"][key] for key in due["tag"]} == due["tag"]
         if not stall:
             assert times == list(range(Scan.first_item, Scan.first_item + len(found)))
+    return layers

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from galton import importer, lowering
+import galton
+from galton import golden, importer, lowering, reference
 from galton.errors import CalibrationError, UnsupportedLayer
 from galton.layers import AveragePool, Clamp, Convolution, Flatten, Linear, MaxPool
 
@@ -63,6 +64,11 @@ class Functional(nn.Module):
 class Spatial(nn.Module):
     def forward(self, x):
         return F.relu(x).mean((2, 3))
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3), keepdim=True)
 
 
 class InPlace(nn.Module):
@@ -141,6 +147,17 @@ CASES = {
         (2, 4, 4),
         ["convolution", "identity"],
     ),
+    "depthwise": (
+        lambda: nn.Sequential(nn.Conv2d(3, 3, (3, 2), stride=(2, 1), padding=1, groups=3), nn.BatchNorm2d(3), nn.ReLU6()),
+        (3, 6, 5),
+        ["depthwise"],
+    ),
+    "one channel is no depthwise": (lambda: nn.Conv2d(1, 1, 3, groups=1), (1, 5, 5), ["convolution"]),
+    "separable": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding="same", groups=4), nn.Conv2d(4, 3, 1)),
+        (2, 5, 5),
+        ["convolution", "depthwise", "convolution"],
+    ),
     "same padding": (lambda: nn.Conv2d(2, 3, (4, 3), padding="same"), (2, 5, 5), ["convolution"]),
     "average with a remainder": (lambda: nn.AvgPool2d(2), (2, 5, 3), ["average"]),
     "average of one large window": (lambda: nn.AvgPool2d(6), (2, 9, 6), ["average"]),
@@ -169,6 +186,39 @@ def test_stages_compute_what_the_module_does(case):
     assert found_kinds == kinds
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < 1e-4
+
+
+ELEMENTWISE = {
+    "depthwise": (lambda: nn.Sequential(nn.Conv2d(4, 4, (3, 2), stride=(2, 1), padding=1, groups=4), nn.ReLU()), (6, 5)),
+    "average": (lambda: nn.AvgPool2d((2, 3), stride=(2, 1), padding=(1, 0)), (6, 5)),
+    "adaptive": (lambda: nn.AdaptiveAvgPool2d((3, 1)), (6, 5)),
+    "global 25x5": (lambda: nn.AdaptiveAvgPool2d(1), (25, 5)),
+    "global 14x14": (lambda: nn.AvgPool2d(14), (14, 14)),
+    "global 64x1": (Mean, (64, 1)),
+    "batch-norm": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)), (6, 5)),
+}
+
+
+@pytest.mark.parametrize("case", ELEMENTWISE)
+def test_elementwise_layers_run(case):
+    """Close to the float module; packed bytes, integer network and torch module exactly alike."""
+    make, size = ELEMENTWISE[case]
+    torch.manual_seed(5)
+    module = randomized(nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), make()))
+    inputs = torch.rand(12, 2, *size)
+    quantized = galton.quantize(module, inputs, k_weights=16, k_activations=16)
+    layer = quantized.network.layers[1]
+    assert layer.elementwise
+    assert layer.weights.shape[3] == 1
+    for target in ("up5k", "ecp5-25"):
+        compiled = galton.compile(quantized, target)
+        assert compiled.network.layers[1].elementwise
+        assert torch.equal(torch.as_tensor(compiled.run(inputs)).float().reshape(-1), quantized(inputs).reshape(-1))
+    raw = quantized.network.raw_input(inputs.permute(0, 2, 3, 1).numpy().astype(float))
+    assert (golden.run(compiled.image, raw) == reference.run(quantized.network, raw)).all()
+    with torch.no_grad():
+        expected = copy.deepcopy(module).eval()(inputs)
+    assert (quantized(inputs) - expected).norm() < 0.1 * expected.norm()
 
 
 def test_layers_carry_module_paths():
@@ -226,8 +276,10 @@ class Recurrent(nn.Module):
 
 
 MAPS = [
-    (nn.Conv2d(4, 4, 3, padding=1, groups=2), "grouped convolution (groups=2); use Conv2d with groups=1"),
-    (nn.Conv2d(4, 4, 3, padding=1, groups=4), "depthwise convolution (groups=4); use Conv2d with groups=1"),
+    (
+        nn.Conv2d(4, 4, 3, padding=1, groups=2),
+        "grouped convolution (groups=2 of 4 channels to 4); use Conv2d with groups=1, or depthwise with as many",
+    ),
     (nn.Conv2d(4, 4, 3, padding=2, dilation=2), "dilated convolution (dilation=(2, 2)); use Conv2d with dilation=1"),
     (nn.Conv2d(4, 4, 17, padding=8), "convolution with kernel (17, 17) and stride (1, 1); use kernels up to 16x16"),
     (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "padding with anything but zeros; use ZeroPad2d"),
@@ -237,7 +289,7 @@ MAPS = [
     (nn.AdaptiveAvgPool2d(7), "adaptive pooling of (26, 26) to (7, 7), which does not divide it"),
     (nn.MaxPool2d(2, ceil_mode=True), "max-pool with ceil_mode where windows pass the border"),
     (nn.Upsample(scale_factor=10), "upsampling; use strides that keep the resolution"),
-    (nn.AvgPool2d(5), "average-pool windows of (5, 5) at stride (5, 5); use windows up to 16x16"),
+    (nn.AvgPool2d(5), "average-pool windows of (5, 5) at stride (5, 5); use windows up to 64x64"),
     (nn.AvgPool2d(2, padding=1, count_include_pad=False), "average-pool with count_include_pad=False"),
     (nn.AvgPool2d(2, ceil_mode=True), "average-pool with ceil_mode where windows pass the border"),
     (nn.Upsample(scale_factor=6), "upsampling"),
@@ -271,6 +323,18 @@ def test_every_problem_is_listed_at_once(layers, shape):
 
 
 REFUSED = {
+    "depth multiplier": (
+        nn.Conv2d(2, 4, 3, groups=2),
+        (2, 4, 4),
+        "grouped convolution (groups=2 of 2 channels to 4); use Conv2d",
+    ),
+    "window of 65": (
+        nn.AvgPool2d((65, 1)),
+        (1, 65, 2),
+        "average-pool windows of (65, 1) at stride (65, 1); use windows up to 64x64",
+    ),
+    "adaptive window of 65": (nn.AdaptiveAvgPool2d(1), (1, 2, 65), "average-pool windows of (2, 65) at stride"),
+    "mean over 65 rows": (Spatial(), (1, 65, 2), "average-pool windows of (65, 2) at stride"),
     "residual": (Join(torch.add), (2, 4, 4), "residual addition; use a network whose layers follow one another"),
     "concatenation": (Join(lambda a, b: torch.cat([a, b], 1)), (2, 4, 4), "concatenation"),
     "gate": (Join(torch.mul), (2, 4, 4), "product of two activations"),

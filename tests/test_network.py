@@ -69,6 +69,32 @@ def test_layers_that_do_not_hold_together(changes, message):
         layer(**changes)
 
 
+def depthwise(**changes) -> Layer:
+    values = {"input_shape": (8, 9, 4), "weights": np.ones((4, 3, 2, 1), np.int64), "elementwise": True}
+    return layer(**{**values, **changes})
+
+
+def test_elementwise_layers():
+    made = depthwise(stride=(2, 1), pool=(1, 2))
+    assert made.output_shape == (3, 4, 4)
+    assert made.dense_operations == 3 * 8 * 24
+    assert depthwise(input_shape=(64, 9, 4), weights=np.ones((4, 64, 1, 1), np.int64)).output_shape == (1, 9, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_shape": (8, 9, 3)}, r"conv: weights \(4, 3, 2, 1\) do not fit an input of shape \(8, 9, 3\)"),
+        ({"weights": np.ones((4, 3, 2, 4), np.int64)}, r"conv: weights \(4, 3, 2, 4\) do not fit an input of shape \(8, 9, 4\)"),
+        ({"elementwise": False}, r"conv: weights \(4, 3, 2, 1\) do not fit an input of shape \(8, 9, 4\)"),
+        ({"weights": np.ones((4, 65, 1, 1), np.int64), "input_shape": (70, 9, 4)}, r"kernel \(65, 1\) is larger than 64"),
+    ],
+)
+def test_elementwise_layers_that_do_not_hold_together(changes, message):
+    with pytest.raises(ValueError, match=message):
+        depthwise(**changes)
+
+
 def test_activations():
     assert not Activation("rounding", step=3).dynamic
     assert Activation("monte_carlo", samples=3).dynamic

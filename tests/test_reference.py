@@ -42,10 +42,12 @@ def by_loops(layer: Layer, raw: list[int], count_bits: int = 8) -> tuple[list[in
     result: dict[tuple[int, int, int], int] = {}
     for y, x, k in product(range(rows), range(columns), range(outputs)):
         accumulator = 0
-        for ky, kx, c in product(range(kernel_y), range(kernel_x), range(channels)):
+        for ky, kx, c in product(range(kernel_y), range(kernel_x), [k] if layer.elementwise else range(channels)):
             row, column = y * layer.stride[0] + ky - layer.padding[0], x * layer.stride[1] + kx - layer.padding[2]
             if 0 <= row < height and 0 <= column < width:
-                accumulator += counts[(row * width + column) * channels + c] * int(layer.weights[k, ky, kx, c])
+                accumulator += counts[(row * width + column) * channels + c] * int(
+                    layer.weights[k, ky, kx, 0 if layer.elementwise else c]
+                )
         multiplier = int(layer.multiplier[k])
         if activation.dynamic:
             multiplier = arith.dynamic_multiplier(multiplier, norm, activation.samples, layer.norm_shift, layer.multiplier_shift)
@@ -59,12 +61,12 @@ def by_loops(layer: Layer, raw: list[int], count_bits: int = 8) -> tuple[list[in
 def random_layer(rng: np.random.Generator, shape: tuple[int, int, int], mode: str, name: str = "layer") -> Layer:
     """A layer of random geometry that leaves at least one pixel."""
     kernel = rng.integers(1, np.minimum(4, np.array(shape[:2]) + 1))
-    outputs = int(rng.integers(1, 5))
-    signed = bool(rng.integers(2))
+    signed, elementwise = bool(rng.integers(2)), bool(rng.integers(2))
+    outputs, seen = (shape[2], 1) if elementwise else (int(rng.integers(1, 5)), shape[2])
     layer = Layer(
         name=name,
         input_shape=shape,
-        weights=rng.integers(-7, 8, (outputs, *kernel, shape[2])),
+        weights=rng.integers(-7, 8, (outputs, *kernel, seen)),
         multiplier=rng.integers(0, 1 << 9, outputs),
         bias=rng.integers(-(1 << 18), 1 << 18, outputs),
         shift=12,
@@ -75,6 +77,7 @@ def random_layer(rng: np.random.Generator, shape: tuple[int, int, int], mode: st
         padding=tuple(rng.integers(0, 3, 4).tolist()),
         norm_shift=2,
         multiplier_shift=0,
+        elementwise=elementwise,
     )
     pool = [int(rng.integers(1, min(size, 3) + 1)) for size in layer.map_shape]
     return replace(layer, pool=tuple(pool))
@@ -113,6 +116,14 @@ def test_sums_are_exact_beyond_single_precision():
     layer = replace(identity(weights=weights, input_shape=(1, 1, size)), multiplier=np.array([1]), shift=24)
     counts = np.full((1, 1, 1, size), 255)
     assert reference.convolve(counts, layer).item() == 255 * 119 * size
+
+
+def test_elementwise_sums_are_exact_beyond_single_precision():
+    weights = np.full((2, 64, 64, 1), 119)
+    layer = Layer("window", (64, 64, 2), weights, np.array([1, 1]), np.array([0, 0]), 24, 0, 255, elementwise=True)
+    counts = np.full((1, 64, 64, 2), 255)
+    counts[..., 1] = -254
+    assert reference.convolve(counts, layer).tolist() == [[[[255 * 119 * 4096, -254 * 119 * 4096]]]]
 
 
 def test_counts_saturate_at_the_count_width():

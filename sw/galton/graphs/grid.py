@@ -75,7 +75,7 @@ class Grid:
         """Signed counts in the shape of `values`, float32, and which were cut, (n, size) in walk order."""
         raw = self.raw(values)
         counts, cut = streaming.counts(raw, self.activation)
-        return self._shaped(counts, values), cut
+        return self._shaped(counts, values), cut.sum(axis=1)
 
     def __call__(self, values: Tensor) -> Tensor:
         """The real values that the layer multiplies with."""
