@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from galton.bench import markdown
 from galton.bench.cells import Row
 from galton.bench.scores import Difference, Floats, unpack
-from galton.bench.tables import front
+from galton.bench.tables import front, write_csv
 
+CHAMPION = "galton"
+"""The method that the others are compared with."""
 SURE = 2.0
 """Standard errors from which on a difference counts."""
 WORK = "effective"
+COLUMNS = ("network", "peer", "setting", "work", "difference", "error", "unit")
 
 
 @dataclass(frozen=True)
@@ -121,3 +126,13 @@ def verdict(mean: Difference, points: Sequence[dict[str, Any]]) -> str:
 
 def _unit(*fronts: Front) -> str:
     return next((row["unit"] for side in fronts for row in side.rows), "%")
+
+
+def write(rows: Sequence[Row], folder: Path, champion: str = CHAMPION) -> list[Path]:
+    """equal_work.csv, a line for each point of a contest, and tables.md, contests and results, in `folder`."""
+    found = contests(rows, champion)
+    table, text = folder / "equal_work.csv", folder / "tables.md"
+    write_csv(table, COLUMNS, [{**one, **point} for one in found for point in one["points"]])
+    parts = (markdown.contests(found, champion), markdown.results(rows)) if found else (markdown.results(rows),)
+    text.write_text("\n".join(parts))
+    return [table, text]
