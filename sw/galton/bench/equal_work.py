@@ -68,15 +68,16 @@ class Front:
 
 
 def contests(rows: Sequence[Row], champion: str) -> list[Row]:
-    """For each network and each other method, the champion's front less the scores at the points of the other's front.
+    """The champion against each other method, network by network: its front less the scores at the points of the other's front.
 
     points: those that were compared; cheaper: those below the champion's cheapest point, which were not. difference: mean over
     the points, with the paired standard error over the samples; worst and best: of one point, with setting and work. verdict:
     "better", "worse", "mixed" where points differ both ways by more than SURE errors, "tied", or "not compared".
     """
     found: list[Row] = []
-    for network in dict.fromkeys(row["network"] for row in rows):
-        own = [row for row in rows if row["network"] == network]
+    good = [row for row in rows if "failure" not in row]
+    for network in dict.fromkeys(row["network"] for row in good if row["method"] == champion):
+        own = [row for row in good if row["network"] == network]
         ours = Front.of([row for row in own if row["method"] == champion])
         found += [
             {"network": network, "peer": peer, **contest(ours, Front.of([row for row in own if row["method"] == peer]))}

@@ -66,7 +66,12 @@ def comparison(rows: Sequence[Row], found: Sequence[Row], champion: str) -> list
         pictures.append((f"{metric} against image bytes", figures.pareto(rows, "image_bytes", "image bytes")))
     compared = [one for one in found if one["network"] == rows[0]["network"] and one["points"]]
     if compared:
-        pictures.append((f"{champion} at the work of each other method's front", figures.at_equal_work(compared, champion)))
+        pictures.append(
+            (
+                f"{champion} at the work of each other method's front",
+                figures.at_equal_work(compared, champion, figures.colours(rows)),
+            )
+        )
     explained = "Bars are the standard error of the paired difference from float. A click on a name hides it."
     return [
         (name, explained, pictures),
