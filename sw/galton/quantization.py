@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from galton import budget as limits
 from galton import calibration as data
 from galton import choices, fitting, graphs, importer, lowering, quantizers, reference
 from galton.choices import LARGEST_WEIGHT
@@ -105,6 +107,7 @@ def quantize(
     input_shape: tuple[int, ...] | None = None,
     layers: Mapping[str, Mapping[str, Any]] | None = None,
     skip: str | Iterable[str] = (),
+    budget: float | None = None,
     weight_limit: int = 7,
     wide_last: bool | None = None,
     accumulator_bits: int = 20,
@@ -144,6 +147,8 @@ def quantize(
     input_range: smallest and largest input; by default those of the calibration data. input_shape: of one, where there is none.
     layers: by layer name or shell-like pattern, settings that replace the general ones: those of choices.BY_LAYER.
     skip: names or patterns of layers that stay in float, which the accelerator cannot do.
+    budget: effective multiply-accumulates at most, as a share of the dense ones on calibration inputs. The method's knob, its K
+        or its price of a non-zero, is then set for each layer, for the least summed error of their outputs (galton.budget).
     weight_limit: weights beyond are cut to it, and counted in the report. 7 is what a plane of 4 bits holds; a layer with larger
         ones takes two planes, up to 119, thus twice the memory and time. The paper does not cut: 119 comes closest.
     wide_last: the last layer with weights may take two planes whatever weight_limit says: it is small, and cutting it is dear.
@@ -157,6 +162,8 @@ def quantize(
     """
     patterns = [skip] if isinstance(skip, str) else list(skip)
     calibrated = calibration is not None
+    if budget is not None and isinstance(calibration, Iterator):
+        calibration = list(calibration)
     options = choices.complete(
         {
             "method": method,
@@ -182,6 +189,7 @@ def quantize(
             "samples": samples,
             "extra": dict(extra or {}),
             "calibrated": calibrated,
+            "budget": budget,
         }
     )
     if engine not in ENGINES:
@@ -197,13 +205,29 @@ def quantize(
         raise UnsupportedLayer(f"The accelerator has no float activations. {ELSEWHERE}")
     if engine == "accelerator" and patterns:
         raise UnsupportedLayer("The accelerator has no float layers to skip to; use engine='graph', or no skip")
-    if engine == "graph" or patterns or options["activations"] == "float":
+    quantized = partial(_by_engine, module, calibration, engine=engine, input_range=input_range, name=name)
+    if budget is not None:
+        return limits.kept(budget, options, quantized)
+    return quantized(options)
+
+
+def _by_engine(
+    module: nn.Module,
+    calibration: Any,
+    options: dict[str, Any],
+    *,
+    engine: str,
+    input_range: tuple[float, float] | None,
+    name: str | None,
+) -> QuantizedModule | graphs.EmulatedModule:
+    """The network on the engine that is asked for, or that it needs."""
+    if engine == "graph" or options["skip"] or options["activations"] == "float":
         reason = "The graph engine was asked for, by engine='graph', skip= or activations='float'"
         return graphs.quantize(module, calibration, options, reason)
     if engine == "auto" and (kinds := graphs.unknown_to_the_accelerator(module)):
         return graphs.quantize(module, calibration, options, f"The accelerator cannot run these layers:\n{kinds}")
     try:
-        return _for_accelerator(module, data.gather(calibration, samples), options, input_range, name)
+        return _for_accelerator(module, data.gather(calibration, options["samples"]), options, input_range, name)
     except UnsupportedLayer as error:
         if engine == "accelerator":
             raise UnsupportedLayer(f"{error}\n{ELSEWHERE}") from None
