@@ -18,6 +18,7 @@ from torch import nn
 import galton
 from galton.bench import cells, page, runner, subjects, sweeps, tables
 from galton.bench.cells import Cell
+from galton.bench.scores import pack, unpack
 from galton.cli import main as program
 from galton.cli import sweep
 from galton.cli.benching import settings
@@ -38,18 +39,20 @@ def untrained(tmp_path, monkeypatch) -> None:
     training.cache_file().parent.mkdir(parents=True)
     save_file(model.make_model().state_dict(), training.cache_file())
     subjects.load.cache_clear()
-    cells.float_right.cache_clear()
+    subjects.float_outputs.cache_clear()
 
 
-def row(method: str, setting: int, effective: float, accuracy: float, **more: object) -> dict[str, object]:
+def row(method: str, setting: int, effective: float, score: float, **more: object) -> dict[str, object]:
     """A row as a cell gives it, of two layers."""
     layer = {"error": 0.1 * setting, "weight_bits": 3, "nonzero_weights": 0.5}
-    numbers = {"tested": 100, "float_accuracy": 90.0, "difference": accuracy - 90, "standard_error": 0.5, "seconds": 1.0}
+    numbers = {"tested": 100, "float_score": 90.0, "difference": score - 90, "standard_error": 0.5, "seconds": 1.0}
+    numbers |= {"metric": "accuracy", "unit": "%", "output_error": 0.1}
     bits = {"weight_bits": 3.0, "weight_bits_signed": 4.0, "activation_bits": 5.0, "activation_bits_signed": 5.0}
     return {
         "key": f"{method}{setting}", "network": "<toy>", "method": method, "setting": f"k_weights={setting}",
-        "settings": {"k_weights": setting}, "effective": effective, "accuracy": accuracy, "image_bytes": 1000 * setting,
+        "settings": {"k_weights": setting}, "effective": effective, "score": score, "image_bytes": 1000 * setting,
         "nonzero_weights": 0.5, "nonzero_activations": 0.25, **numbers, **bits,
+        "scores": pack(np.repeat([100.0, 0.0], [round(score), 100 - round(score)])),
         "layers": [{"name": name, **layer} for name in ("first", "last")],
         "histograms": {"weights": {"first": [5, 3, 1], "last": [1, 1]}, "activations": {"first": [4, 4]}}, **more,
     }  # fmt: skip
@@ -60,17 +63,19 @@ def test_a_cell_measures_what_torch_and_the_golden_model_compute() -> None:
     found = cells.measure(cell)
     subject = subjects.load("digits", subjects.DATA)
     quantized = cells.quantize(subject.network, subject.calibration[:12], **cell.settings)
-    labels = torch.from_numpy(subject.labels[:20])
+    labels = subject.targets[:20]
     with torch.no_grad():
         before = (subject.network(subject.inputs[:20]).argmax(1) == labels).double()
     after = (quantized(subject.inputs[:20]).argmax(1) == labels).double()
-    assert found["accuracy"] == pytest.approx(100 * float(after.mean()))
-    assert found["float_accuracy"] == pytest.approx(100 * float(before.mean()))
+    assert found["score"] == pytest.approx(100 * float(after.mean()))
+    assert found["float_score"] == pytest.approx(100 * float(before.mean()))
     assert found["standard_error"] == pytest.approx(100 * float((after - before).std()) / 20**0.5)
     assert found["golden_agrees"] == found["golden_tested"] == 2
     assert found["effective"] == quantized.report()["effective"]
     integers = {layer.name: layer.weights for layer in quantized.network.layers}
     assert found["histograms"]["weights"] == {name: np.bincount(abs(w).ravel()).tolist() for name, w in integers.items()}
+    assert (found["golden_score"], found["golden_torch_score"]) == (100 * after[:2].mean(),) * 2
+    assert unpack(found["scores"]).tolist() == (100 * after).tolist()
     json.dumps(found, allow_nan=False)
 
 
@@ -138,7 +143,7 @@ def test_two_dask_workers_give_the_rows_of_one_process(tmp_path) -> None:
     rows = [runner.run(work, tmp_path / name, dask=dask) for name, dask in (("here", None), ("there", "local:2"))]
     for here, there in zip(*rows, strict=True):
         assert "failure" not in there
-        same = ("key", "accuracy", "difference", "standard_error", "effective", "image_bytes", "options", "histograms")
+        same = ("key", "score", "scores", "difference", "standard_error", "effective", "image_bytes", "options", "histograms")
         assert {name: here[name] for name in same} == {name: there[name] for name in same}
         errors = [[layer["error"] for layer in found["layers"]] for found in (here, there)]
         assert errors[0] == pytest.approx(errors[1], rel=1e-4)
@@ -311,13 +316,3 @@ def test_the_page_needs_nothing_else() -> None:
     html = page.bench([row("mcq", 1, 0.2, 80.0)], "Toy")
     assert html == page.bench([row("mcq", 1, 0.2, 80.0)], "Toy")
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", html)
-
-
-@pytest.mark.parametrize("name", list(subjects.SOURCES))
-def test_networks_of_the_data_folder_are_as_accurate_as_their_source_says(name) -> None:
-    if name not in subjects.available(DATA):
-        pytest.skip(f"There is no data folder at {DATA}")
-    subject = subjects.load(name, DATA)
-    said = {"lenet300100": 98.2, "lenet5": 99.1, "vggsmall": 84.9, "resnet20": 87.7, "resnet8": 85.5, "kws": 91.5}[name]
-    answers = subject.right(200)
-    assert 100 * answers.mean() == pytest.approx(said, abs=3 * 100 * (said / 100 * (1 - said / 100) / len(answers)) ** 0.5)

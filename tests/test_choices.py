@@ -41,8 +41,8 @@ def test_unknown_extra_is_refused_with_the_known_ones(network, settings, message
 def test_extra_belongs_to_its_method(network):
     options = {"method": "galton", "extra": {"price": 0.3}, "layers": {"2": {"method": "gptq"}, "0": {"extra": {"price": 0.1}}}}
     found = galton.quantize(*network, **options).options
-    assert choices.for_layer(found, "0")["extra"] == {"price": 0.1}
-    assert choices.for_layer(found, "2")["extra"] == {}
+    assert choices.for_layer(found, ["0"])["extra"] == {"price": 0.1}
+    assert choices.for_layer(found, ["2"])["extra"] == {}
 
 
 def test_without_data_weights_are_quantized_against_the_prior(network):
@@ -65,7 +65,7 @@ def test_without_data_weights_are_quantized_against_the_prior(network):
     ("settings", "message"),
     [
         ({"engine": "graph"}, "input_shape= must give the shape of one input"),
-        ({"input_shape": (6,)}, "Without calibration data only weights can be quantized"),
+        ({"input_shape": (6,), "engine": "accelerator"}, "Without calibration data only weights can be quantized"),
         ({"input_shape": (6,), "engine": "graph", "activations": "rounding"}, "ranges of activations need a few hundred inputs"),
     ],
 )
@@ -76,7 +76,7 @@ def test_what_needs_data_is_told(network, settings, message):
 
 def test_float_activations_are_not_for_the_accelerator(network):
     with pytest.raises(UnsupportedLayer, match="The accelerator has no float activations"):
-        galton.quantize(*network, activations="float")
+        galton.quantize(*network, activations="float", engine="accelerator")
     with pytest.raises(GaltonError, match="takes no samples, so dynamic must be False"):
         galton.quantize(*network, activations="float", engine="graph", dynamic=True)
     found = galton.quantize(*network, activations="float", engine="graph", method="nearest", weight_limit=119)

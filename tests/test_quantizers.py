@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from galton.errors import CalibrationWarning, GaltonError
-from galton.quantizers import METHODS, Options, aciq, galton, gpfq, gptq, maly_saab, named, nearest
+from galton.quantizers import METHODS, Options, aciq, galton, gpfq, gptq, named, nearest
 from galton.quantizers.moments import Rows, damped, moments, of, regress
 
 LAPLACE = {2: 2.83068, 3: 3.89723, 4: 5.02864, 5: 6.20477, 6: 7.41313, 7: 8.64562, 8: 9.89676}
@@ -208,63 +210,25 @@ def test_aciq_refuses_what_it_does_not_know():
         aciq.quantize(np.ones((1, 1, 1, 1)), Options(1.0, extra={"bits": 9}))
 
 
-@pytest.mark.parametrize(("rank", "size"), [(1, 12), (5, 40), (16, 60)])
-def test_maly_saab_guarantees(rank, size):
-    generator = np.random.default_rng(rank)
-    data = generator.normal(size=(3 * rank, rank)) @ generator.normal(size=(rank, size))
-    weights = generator.uniform(-1, 1, (7, size))
-    step = np.full(7, 0.25)
-    moved = maly_saab.preprocess(weights, data, step)
-    assert np.abs(data @ (moved - weights).T).max() < 1e-10
-    assert np.all(np.abs(moved).max(axis=1) <= np.ceil(np.abs(weights).max(axis=1) / 0.25) * 0.25 + 1e-12)
-    assert np.all(np.floor(weights / 0.25) * 0.25 <= moved + 1e-12)
-    off = np.abs(moved / 0.25 - np.round(moved / 0.25)) > 1e-9
-    assert off.sum(axis=1).max() <= rank
-
-
-def test_maly_saab_with_the_alphabet_of_two_does_not_grow_the_sup_norm():
-    generator = np.random.default_rng(3)
-    data, weights = generator.normal(size=(4, 50)), generator.uniform(-1, 1, (5, 50))
-    shifted = maly_saab.preprocess((weights + 1) / 2, data, np.ones(5)) * 2 - 1
-    assert np.abs(shifted).max() <= 1
-    assert np.abs(data @ (shifted - weights).T).max() < 1e-10
-    assert (np.abs(np.abs(shifted) - 1) > 1e-9).sum(axis=1).max() <= 4
-
-
-def test_maly_saab_error_falls_with_the_number_of_weights():
-    errors = []
-    for size in (100, 400):
-        generator = np.random.default_rng(size)
-        data, weights = generator.normal(size=(5, size)), generator.uniform(-1, 1, (20, size))
-        moved = maly_saab.preprocess((weights + 1) / 2, data, np.ones(20))
-        rounded, plain = (np.where(values > 0.5, 1.0, -1.0) for values in (moved, (weights + 1) / 2))
-        wanted = np.linalg.norm(data @ weights.T)
-        errors.append(np.linalg.norm(data @ (rounded - weights).T) / wanted)
-        assert errors[-1] < 0.7 * np.linalg.norm(data @ (plain - weights).T) / wanted
-    assert errors[1] < 0.6 * errors[0]
-
-
-def test_leading_directions_are_those_of_the_data():
-    data = np.diag([3.0, 2.0, 1.0, 0.0])
-    assert np.allclose(np.abs(maly_saab.row_space(data, 2)), np.eye(4)[:2])
-    assert len(maly_saab.row_space(data)) == 3
-    with pytest.raises(GaltonError, match="rank must be a positive integer"):
-        maly_saab.quantize(np.ones((1, 1, 3, 3)), Options(1.0, extra={"rank": 0}))
-
-
-def test_path_following_by_moments_is_path_following():
+@pytest.mark.parametrize("order", gpfq.ORDERS)
+def test_path_following_by_moments_is_path_following(order):
     weights, options = problem(noise=0.3)
-    integers, step = gpfq.quantize(weights, options)
+    integers, step = gpfq.quantize(weights, replace(options, extra={"order": order}))
     rows = options.rows()
     real, inputs = rows.real[0], rows.quantized[0]
     for neuron in range(6):
         carried = np.zeros(len(real))
         flat = weights[neuron].reshape(-1)
-        for t in range(18):
+        for t in np.argsort(-(inputs**2).sum(axis=0)) if order == "power" else range(18):
             carried += flat[t] * real[:, t]
             q = np.clip(np.round(inputs[:, t] @ carried / (inputs[:, t] @ inputs[:, t]) / step[neuron]), -7, 7)
             carried -= q * step[neuron] * inputs[:, t]
             assert q == integers[neuron].reshape(-1)[t]
+
+
+def test_path_following_refuses_other_orders():
+    with pytest.raises(GaltonError, match="order must be one of array, power, not 'up'"):
+        gpfq.quantize(np.ones((1, 1, 3, 3)), Options(1.0, extra={"order": "up"}))
 
 
 def test_feedback_is_greedy_rounding_with_the_rest_refitted():

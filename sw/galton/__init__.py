@@ -1,7 +1,7 @@
 """Galton: from a trained PyTorch network to a verified, sparse, integer accelerator, without retraining.
 
-`quantize`, `compile` and `simulate` are the whole path. They load what they need when they are first used: importing galton does
-not import torch.
+`quantize`, `compile` and `simulate` are the whole path; `load_onnx` is for networks in ONNX files. They load what they need when
+they are first used: importing galton does not import torch.
 """
 
 from __future__ import annotations
@@ -23,16 +23,23 @@ from galton.errors import (
 
 if TYPE_CHECKING:
     from galton.compiler import compile
+    from galton.onnx_files import load as load_onnx
     from galton.quantization import quantize
     from galton.simulation import simulate
 
-LAZY = {"quantize": "galton.quantization", "compile": "galton.compiler", "simulate": "galton.simulation"}
+LAZY = {
+    "quantize": ("galton.quantization", "quantize"),
+    "load_onnx": ("galton.onnx_files", "load"),
+    "compile": ("galton.compiler", "compile"),
+    "simulate": ("galton.simulation", "simulate"),
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in LAZY:
         raise AttributeError(f"module 'galton' has no attribute {name!r}")
-    return getattr(import_module(LAZY[name]), name)
+    module, member = LAZY[name]
+    return getattr(import_module(module), member)
 
 
 def __dir__() -> list[str]:
@@ -50,6 +57,7 @@ __all__ = [
     "MissingTool",
     "UnsupportedLayer",
     "compile",
+    "load_onnx",
     "named",
     "quantize",
     "simulate",

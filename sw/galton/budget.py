@@ -1,8 +1,8 @@
 """Settings for each layer under one budget of effective multiply-accumulates, by what they cost and lose on calibration inputs.
 
 One pass of the quantizer tries every candidate on each layer, against the inputs that the quantized network gives it. That tells
-its effective share of the dense multiply-accumulates and the relative error of its outputs. The choice with the least sum
-of errors whose work is within the budget is a knapsack with one item of each layer; dynamic programming over the work finds it.
+its effective share of the dense multiply-accumulates and the relative error of its outputs. The choice of the least sum of
+errors whose work is within the budget is a knapsack with one item of each layer; dynamic programming over the work finds it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ T = TypeVar("T", bound=Reporting)
 
 @dataclass(eq=False)
 class Probe:
-    """A quantizer that notes what each candidate costs and loses in each layer that it is called for.
+    """A quantizer that notes what each candidate costs and loses in each layer.
 
     work: multiplies of each layer over the mean layer's. shares, errors: of each candidate, added up over a layer's matrices.
     """
@@ -71,7 +71,7 @@ class Probe:
         return self.quantizer(weights, known)
 
     def tried(self, weights: Reals, options: Options, found: Moments, live: Reals) -> tuple[float, float]:
-        """Effective share and relative error of the outputs of one candidate; live: how often each input is not zero, (groups, n)."""
+        """Effective share and relative error of one candidate's outputs; live: how often each input is not zero, (groups, n)."""
         integers, steps = self.quantizer(weights, options)
         cut = np.clip(integers, -options.limit, options.limit)
         share = ((grouped(cut, found) != 0) * live[:, None]).mean()

@@ -1,8 +1,15 @@
-"""Inputs to calibrate with, from whatever holds them."""
+"""Inputs to calibrate with, from whatever holds them.
+
+A batch is a tensor or an array; of a network that takes several arguments a tuple of them, or a dict by argument name.
+Calibration data is one tensor, array or dict, or an iterable of batches or of (batch, labels): of a tuple or list in an iterable
+the first part is the batch. So a loader of ((ids, mask), labels) or ((ids, mask),) calibrates with two arguments, one of
+(inputs, labels) with one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,22 +23,83 @@ SYNTHETIC = 16
 KINDS = "a tensor or array (n, channels, rows, columns) or (n, features), or an iterable of such batches or of (inputs, labels)"
 
 
-def gather(calibration: Any, limit: int, *, maps: bool = True) -> Tensor:
-    """The first `limit` inputs as one tensor, checked as `check` does.
+@dataclass(frozen=True)
+class Inputs:
+    """Arguments of a network: tensors (n, ...) on the host, and whatever is the same for every input."""
+
+    positional: tuple[Any, ...]
+    named: dict[str, Any]
+
+    @classmethod
+    def of(cls, batch: Any, what: str, *, maps: bool = False) -> Inputs:
+        """A batch, checked; `maps` as in `check`. Raises CalibrationError that begins with `what`."""
+        if isinstance(batch, Mapping):
+            return cls((), {str(name): _argument(value, f"{what}, {name},") for name, value in batch.items()})
+        if isinstance(batch, tuple | list):
+            return cls(tuple(_argument(value, f"{what}, argument {place},") for place, value in enumerate(batch)), {})
+        return cls((check(batch, what, maps=maps),), {})
+
+    @property
+    def leaves(self) -> list[Any]:
+        """All arguments."""
+        return [*self.positional, *self.named.values()]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Those that are tensors."""
+        return [value for value in self.leaves if isinstance(value, Tensor)]
+
+    @property
+    def single(self) -> Tensor | None:
+        """The only argument, where it is a tensor without a name."""
+        return self.positional[0] if len(self.leaves) == len(self.positional) == len(self.tensors) == 1 else None
+
+    @property
+    def shape(self) -> str:
+        """The shapes of one input, for messages."""
+        shapes = [f"(n, {', '.join(map(str, value.shape[1:]))})" for value in self.tensors]
+        return ", ".join(shapes)
+
+    def __len__(self) -> int:
+        return len(self.tensors[0]) if self.tensors else 0
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Inputs:
+        """`function` of every tensor of one number for each input."""
+        count = len(self)
+
+        def each(value: Any) -> Any:
+            return function(value) if isinstance(value, Tensor) and value.ndim and len(value) == count else value
+
+        return Inputs(tuple(map(each, self.positional)), {name: each(value) for name, value in self.named.items()})
+
+    def first(self, count: int) -> Inputs:
+        """The first inputs."""
+        return self.map(lambda values: values[:count])
+
+    def run(self, module: nn.Module) -> Any:
+        """What a module makes of them, without gradients."""
+        with torch.no_grad():
+            return module(*self.positional, **self.named)
+
+
+def collect(calibration: Any, limit: int, *, maps: bool = False) -> Inputs:
+    """The first `limit` inputs, checked as `check` does.
 
     Raises CalibrationError, with the number of the batch, for data that is empty, of another shape than expected, or not finite.
     """
-    parts: list[Tensor] = []
+    parts: list[Inputs] = []
     count = 0
     for index, batch in enumerate(batches(calibration)):
-        part = check(batch, f"Calibration batch {index}", tuple(parts[0].shape[1:]) if parts else None, maps=maps)
-        parts.append(part[: limit - count])
+        part = Inputs.of(batch, f"Calibration batch {index}", maps=maps)
+        if parts:
+            _same_shape(parts[0], part, index)
+        parts.append(part.first(limit - count))
         count += len(parts[-1])
         if count >= limit:
             break
     if count == 0:
         raise CalibrationError(f"There is no calibration data: expected {KINDS}, with at least one input")
-    return torch.cat(parts)
+    return _joined(parts)
 
 
 def synthetic(module: nn.Module, shape: tuple[int, ...] | None, input_range: tuple[float, float] | None) -> Tensor:
@@ -54,7 +122,7 @@ def synthetic(module: nn.Module, shape: tuple[int, ...] | None, input_range: tup
 
 def batches(data: Any) -> Iterator[Any]:
     """The inputs of each batch."""
-    if isinstance(data, Tensor | np.ndarray):
+    if isinstance(data, Tensor | np.ndarray | Mapping):
         yield data
         return
     if (
@@ -102,3 +170,39 @@ def to_pixels(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(n, channels, rows, columns) or (n, features) -> float64 (n, rows, columns, channels)."""
     maps = values if values.ndim == 4 else values[:, :, None, None]
     return np.ascontiguousarray(maps.permute(0, 2, 3, 1).numpy().astype(np.float64))
+
+
+def _argument(value: Any, what: str) -> Any:
+    """One of several arguments: a tensor on the host, in which masks and infinities may be, or anything else as it is."""
+    if not isinstance(value, Tensor | np.ndarray):
+        return value
+    tensor = torch.as_tensor(value).detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+        if bool(tensor.isnan().any()):
+            raise CalibrationError(f"{what} has nan at {torch.nonzero(tensor.isnan())[0].tolist()}")
+    return tensor
+
+
+def _same_shape(one: Inputs, other: Inputs, index: int) -> None:
+    """Raise CalibrationError for batches that cannot be joined."""
+    if len(one.positional) != len(other.positional) or one.named.keys() != other.named.keys():
+        raise CalibrationError(f"Calibration batch {index} has other arguments than batch 0")
+    for first, second in zip(one.leaves, other.leaves, strict=True):
+        if isinstance(first, Tensor) != isinstance(second, Tensor):
+            raise CalibrationError(f"Calibration batch {index} has other arguments than batch 0")
+        if isinstance(first, Tensor) and first.shape[1:] != second.shape[1:]:
+            expected = ", ".join(map(str, first.shape[1:]))
+            raise CalibrationError(f"Calibration batch {index} has shape {tuple(second.shape)}, expected (n, {expected})")
+
+
+def _joined(parts: list[Inputs]) -> Inputs:
+    """One batch after another."""
+
+    def joined(values: list[Any]) -> Any:
+        pairs = zip(values, parts, strict=True)
+        each = all(isinstance(value, Tensor) and value.ndim and len(value) == len(part) for value, part in pairs)
+        return torch.cat(values) if each else values[0]
+
+    positional = tuple(joined(list(values)) for values in zip(*(part.positional for part in parts), strict=True))
+    return Inputs(positional, {name: joined([part.named[name] for part in parts]) for name in parts[0].named})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import inf
 from typing import Any
@@ -48,24 +48,26 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def for_layer(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The options of one layer: the general ones, replaced in turn by those of each pattern in `layers` that its name fits.
+def for_layer(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The options of a layer that is called by one of `names`, the most general first, the last its own.
 
-    With a seed, xi is drawn for the layer.
+    They are the general ones, replaced in turn by those of each pattern in `layers` that a name fits. With a seed, xi is drawn
+    for the layer.
     """
     result = dict(options)
-    for pattern, own in options["layers"].items():
-        if matches(name, [pattern]):
-            changed = own.get("method", result["method"]) != result["method"]
-            result.update({"extra": {}, **own} if changed else own)
+    for name in names:
+        for pattern, own in options["layers"].items():
+            if matches([name], [pattern]):
+                changed = own.get("method", result["method"]) != result["method"]
+                result.update({"extra": {}, **own} if changed else own)
     if result["seed"] is not None:
-        result["xi"] = float(np.random.default_rng([result["seed"], crc32(name.encode())]).random())
+        result["xi"] = float(np.random.default_rng([result["seed"], crc32(names[-1].encode())]).random())
     return result
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a layer's name is one of the patterns or fits it, shell-like."""
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    """Whether one of a layer's names is one of the patterns or fits it, shell-like."""
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def check(options: Mapping[str, Any]) -> None:
@@ -96,7 +98,7 @@ def check(options: Mapping[str, Any]) -> None:
 def check_layers(patterns: Iterable[str], known: list[str]) -> None:
     """Raise GaltonError for patterns that no layer with weights fits."""
     for pattern in patterns:
-        if not any(matches(name, [pattern]) for name in known):
+        if not matches(known, [pattern]):
             raise GaltonError(f"There is no layer {pattern!r} with weights; the network has {', '.join(known) or 'none'}")
 
 

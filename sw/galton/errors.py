@@ -37,3 +37,11 @@ class HardwareMismatch(GaltonError):
 
 class CalibrationWarning(UserWarning):
     """Calibration data that answers, but hardly: too few samples, or a range that inputs leave."""
+
+
+class AcceleratorWarning(UserWarning):
+    """The network is quantized, but not for the accelerator: every layer that keeps it off is listed."""
+
+
+class UnquantizedWarning(UserWarning):
+    """Weights that stay in float though nobody asked for it."""

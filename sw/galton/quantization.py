@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from galton import budget as limits
 from galton import calibration as data
-from galton import choices, fitting, graphs, importer, lowering, quantizers, reference
+from galton import choices, fitting, graphs, importer, lowering, quantizers, reference, scales
 from galton.choices import LARGEST_WEIGHT
-from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
+from galton.errors import AcceleratorWarning, CalibrationError, GaltonError, UnsupportedLayer
 from galton.importer import Head, Imported
+from galton.lowering import Lowered
 from galton.metrics import LayerMeasures, Report
 from galton.network import Network
 from galton.quantizers import Options
@@ -23,6 +24,7 @@ BATCH = 256
 """Inputs that run at a time."""
 ENGINES = ("auto", "accelerator", "graph")
 ELSEWHERE = "Without the accelerator, galton.quantize(..., engine='graph') takes any graph"
+INSTEAD = "It is quantized as a torch module instead; engine='accelerator' refuses such a network, engine='graph' asks for this"
 
 
 class QuantizedModule(nn.Module):
@@ -114,19 +116,20 @@ def quantize(
     samples: int = 512,
     name: str | None = None,
     extra: Mapping[str, Any] | None = None,
-    engine: str = "accelerator",
+    engine: str = "auto",
 ) -> QuantizedModule | graphs.EmulatedModule:
     """An integer network that does what `module` does, fitted layer after layer in order of execution; `module` stays as it is.
 
-    With another `engine`, networks that the accelerator cannot run are quantized all the same, as a torch module of any graph
-    that computes with the real values of its integers (galton.graphs): its `network` is None, and `compile` refuses it.
+    Networks that the accelerator cannot run are quantized all the same, as a torch module of any graph that computes with the
+    real values of its integers (galton.graphs): its `network` is None, and `compile` refuses it.
 
     Parameters
     ----------
     module: a trained network, however it is written, run in eval mode. The accelerator takes the layers in
         `operators.SUPPORTED`, in sequence.
-    calibration: inputs as the network takes them: a tensor or array (n, channels, rows, columns) or (n, features), or an iterable
-        of such batches, or of (inputs, labels) as a DataLoader gives. A few hundred training inputs are enough.
+    calibration: inputs as the network takes them: a tensor or array, (n, channels, rows, columns) or (n, features) for the
+        accelerator; or an iterable of such batches, or of (inputs, labels) as a DataLoader gives. Several arguments are a tuple,
+        within such a pair or alone in a tuple, or a dict: galton.calibration. A few hundred training inputs are enough.
         None, with engine="graph" and input_shape: no data at all. Weights only, against the moments of galton.quantizers.prior.
     method: how weights become integers, one of galton.quantizers.METHODS. "mcq" is Monte Carlo quantization as published,
         "galton" the best found. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
@@ -155,15 +158,14 @@ def quantize(
     accumulator_bits: static steps are made coarser where a sum could pass this width.
     samples: inputs to calibrate with, at most. name: the network's; by default the module's class.
     extra: the method's own options, those of galton.quantizers.EXTRA.
-    engine: "accelerator" refuses what the accelerator cannot run, before any work; "graph" takes any graph; "auto" the
-        accelerator where it can.
+    engine: "accelerator" refuses what the accelerator cannot run, before any work; "graph" takes any graph; "auto" is the
+        accelerator where it can, else the graph, with an AcceleratorWarning that lists what keeps the network off it.
 
+    Warns of calibration inputs on another scale than the network was trained on, of too few, of weights that stay in float.
     Raises UnsupportedLayer, CalibrationError, AccumulatorOverflow, GaltonError for options out of range.
     """
     patterns = [skip] if isinstance(skip, str) else list(skip)
     calibrated = calibration is not None
-    if budget is not None and isinstance(calibration, Iterator):
-        calibration = list(calibration)
     options = choices.complete(
         {
             "method": method,
@@ -194,52 +196,73 @@ def quantize(
     )
     if engine not in ENGINES:
         raise GaltonError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
-    if not calibrated:
-        if engine == "accelerator" or options["activations"] != "float":
-            raise CalibrationError(
-                "Without calibration data only weights can be quantized: galton.quantize(module, None, input_shape=..., "
-                "engine='graph'), activations='float'. The ranges of activations need a few hundred inputs"
-            )
-        calibration = data.synthetic(module, input_shape, input_range)
-    if engine == "accelerator" and options["activations"] == "float":
-        raise UnsupportedLayer(f"The accelerator has no float activations. {ELSEWHERE}")
+    if isinstance(module, QuantizedModule | graphs.EmulatedModule):
+        raise GaltonError("The network is quantized already: quantize the float network it came from")
     if engine == "accelerator" and patterns:
         raise UnsupportedLayer("The accelerator has no float layers to skip to; use engine='graph', or no skip")
-    quantized = partial(_by_engine, module, calibration, engine=engine, input_range=input_range, name=name)
-    if budget is not None:
-        return limits.kept(budget, options, quantized)
-    return quantized(options)
+    if not calibrated and (engine == "accelerator" or options["activations"] != "float"):
+        raise CalibrationError(
+            "Without calibration data only weights can be quantized: galton.quantize(module, None, input_shape=..., "
+            "engine='graph'), activations='float'. The ranges of activations need a few hundred inputs"
+        )
+    plain = graphs.plain(module)
+    if calibrated:
+        inputs = graphs.numbers(plain, data.collect(calibration, samples, maps=engine == "accelerator"))
+    else:
+        inputs = data.collect(data.synthetic(plain, input_shape, input_range), samples)
+    graphs.check_finite(plain)
+    if calibrated:
+        scales.check(plain, inputs, input_range)
+    reason = "The graph engine was asked for, by engine='graph'"
+    if engine != "graph":
+        try:
+            imported, lowered = _for_accelerator(plain, inputs, options)
+        except UnsupportedLayer as error:
+            if engine == "accelerator":
+                raise UnsupportedLayer(f"{error}\n{ELSEWHERE}") from None
+            reason = str(error)
+            warnings.warn(f"{reason}\n{INSTEAD}", AcceleratorWarning, stacklevel=2)
+        else:
+
+            def fitted(own: dict[str, Any]) -> QuantizedModule:
+                return _integers(imported, lowered, inputs, own, input_range, name or type(module).__name__)
+
+            return fitted(options) if budget is None else limits.kept(budget, options, fitted)
+
+    def emulated(own: dict[str, Any]) -> graphs.EmulatedModule:
+        return graphs.quantize(plain, inputs, own, reason, input_range)
+
+    return emulated(options) if budget is None else limits.kept(budget, options, emulated)
 
 
-def _by_engine(
-    module: nn.Module,
-    calibration: Any,
+def _for_accelerator(module: nn.Module, inputs: data.Inputs, options: dict[str, Any]) -> tuple[Imported, Lowered]:
+    """The network's layers as the accelerator runs them.
+
+    Raises UnsupportedLayer, listing everything that it cannot run.
+    """
+    if options["skip"]:
+        raise UnsupportedLayer(f"The accelerator has no float layers, and skip leaves {', '.join(options['skip'])} in float")
+    if options["activations"] == "float":
+        raise UnsupportedLayer("The accelerator has no float activations")
+    example = inputs.single
+    if example is None:
+        raise UnsupportedLayer(f"The accelerator takes one input, this network {len(inputs.leaves)}")
+    imported = importer.load(module, example)
+    if len(imported.input_shape) not in (1, 3):
+        raise UnsupportedLayer(f"The accelerator takes (n, channels, rows, columns) or (n, features), not {inputs.shape}")
+    return imported, lowering.lower(imported.layers, imported.input_shape)
+
+
+def _integers(
+    imported: Imported,
+    lowered: Lowered,
+    inputs: data.Inputs,
     options: dict[str, Any],
-    *,
-    engine: str,
     input_range: tuple[float, float] | None,
-    name: str | None,
-) -> QuantizedModule | graphs.EmulatedModule:
-    """The network on the engine that is asked for, or that it needs."""
-    if engine == "graph" or options["skip"] or options["activations"] == "float":
-        reason = "The graph engine was asked for, by engine='graph', skip= or activations='float'"
-        return graphs.quantize(module, calibration, options, reason)
-    if engine == "auto" and (kinds := graphs.unknown_to_the_accelerator(module)):
-        return graphs.quantize(module, calibration, options, f"The accelerator cannot run these layers:\n{kinds}")
-    try:
-        return _for_accelerator(module, data.gather(calibration, options["samples"]), options, input_range, name)
-    except UnsupportedLayer as error:
-        if engine == "accelerator":
-            raise UnsupportedLayer(f"{error}\n{ELSEWHERE}") from None
-        return graphs.quantize(module, calibration, options, str(error))
-
-
-def _for_accelerator(
-    module: nn.Module, inputs: Tensor, options: dict[str, Any], input_range: tuple[float, float] | None, name: str | None
+    name: str,
 ) -> QuantizedModule:
     """The integer network, layer after layer."""
-    imported = importer.load(module, inputs)
-    lowered = lowering.lower(imported.layers, imported.input_shape)
+    assert inputs.single is not None
     weighted = [stage for stage in lowered.stages if not stage.diagonal]
     names = [stage.name for stage in weighted]
     choices.check_layers(options["layers"], names)
@@ -247,7 +270,7 @@ def _for_accelerator(
 
     chosen = []
     for stage in lowered.stages:
-        own = choices.for_layer(options, stage.name)
+        own = choices.for_layer(options, [stage.name])
         is_first, is_last = stage.name in names[:1], stage.name in names[-1:]
         settings = fitting.Settings(
             quantizers.named(own["method"]),
@@ -273,7 +296,7 @@ def _for_accelerator(
             own["activation_clipping"],
         )
         chosen.append(settings)
-    flow = first = fitting.input_flow(inputs, input_range)
+    flow = first = fitting.input_flow(inputs.single, input_range)
     fitted, measures = [], []
     for index, stage in enumerate(lowered.stages):
         after = next((later for later in range(index + 1, len(chosen)) if not fitting.plain(lowered.stages[later])), None)
@@ -283,5 +306,5 @@ def _for_accelerator(
         measures.append(measured)
     shape = (first.raw.shape[1], first.raw.shape[2], first.raw.shape[3])
     labels = {**options, "output_shape": list(imported.output_shape), "head": imported.head.operator if imported.head else None}
-    network = Network(name or type(module).__name__, shape, tuple(fitted), first.scale, first.low, first.high, labels)
+    network = Network(name, shape, tuple(fitted), first.scale, first.low, first.high, labels)
     return QuantizedModule(network, imported, lowered.output_map, measures, options)

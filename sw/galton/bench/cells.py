@@ -11,22 +11,23 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import galton
 from galton import calibration, golden, reference
-from galton.bench import subjects
+from galton.bench import sources, subjects
+from galton.bench.scores import Difference, Floats, Metric, Samples, pack
 from galton.config import Config, named
 from galton.errors import GaltonError
 from galton.network import Ints, Network
 from galton.quantization import quantize
-from galton.report.facts import Comparison
+from galton.quantizers import METHODS
 from galton.summary import memories
 
 TRACED = 32
@@ -47,6 +48,8 @@ SPARSE = Config(
 """A core as large as the format allows, where zeros take no room: for image bytes."""
 FIXED = ("module", "calibration", "method", "samples")
 """Parameters of `quantize` that are no settings."""
+SUMS = ("weight_samples", "activation_samples", "clipped")
+"""Measures of layers that are summed."""
 
 Row = dict[str, Any]
 
@@ -55,9 +58,9 @@ Row = dict[str, Any]
 class Cell:
     """What is measured.
 
-    network: a name of subjects.NAMES; method, settings: for galton.quantize. calibration: inputs to calibrate with. limit:
-    inputs to measure the accuracy on, None for all. target: configuration of the image. golden: inputs on which the image is run
-    by the golden model and compared with the network in torch. data: the data folder.
+    network: a name of subjects.NAMES; method, settings: for galton.quantize. calibration: inputs to calibrate with, 0 for no data
+    at all. limit: samples to measure on, None for all. target: configuration of the image. golden: inputs on which the image is
+    run by the golden model and compared with the network in torch. data: the data folder.
     """
 
     network: str
@@ -71,22 +74,17 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """A name that only equal cells share, whatever the order of the settings and wherever the data folder is."""
+        """A name that only equal cells of equal source share, whatever the order of the settings and wherever the data is."""
         identity = {name: value for name, value in asdict(self).items() if name != "data"}
-        text = json.dumps({**identity, "version": galton_version()}, sort_keys=True)
+        others = {own["method"] for own in self.settings.get("layers", {}).values() if "method" in own}
+        modules = sorted({METHODS[name].partition(":")[0] for name in {self.method, *others} if name in METHODS})
+        text = json.dumps({**identity, "source": sources.digest((__name__, *modules))}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     @property
     def setting(self) -> str:
         """The settings in words."""
         return ", ".join(f"{name}={value}" for name, value in self.settings.items()) or "default"
-
-
-def galton_version() -> str:
-    """The program's version: another one computes everything anew."""
-    from importlib.metadata import version
-
-    return version("galton")
 
 
 def check(target: str, settings: Iterable[Mapping[str, Any]]) -> None:
@@ -117,35 +115,83 @@ def measure(cell: Cell, threads: int = 1) -> Row:
 
 
 def numbers(cell: Cell) -> Row:
-    """What is measured of a cell."""
-    subject = subjects.load(cell.network, Path(cell.data))
-    start = time.perf_counter()
-    quantized = quantize(
-        subject.network,
-        subject.calibration[: cell.calibration],
-        method=cell.method,
-        samples=cell.calibration,
-        **{"engine": "auto", **cell.settings},
-    )
-    seconds = time.perf_counter() - start
-    report = quantized.report()
-    answers = subjects.right(quantized, subject.inputs[: cell.limit], subject.labels[: cell.limit])
-    comparison = Comparison.of(float_right(cell.network, cell.data, cell.limit), answers)
-    integers = getattr(quantized, "network", None)
-    image = image_of(integers, cell, subject) if isinstance(integers, Network) else {"image_failure": "not for the accelerator"}
+    """What is measured of a cell: scores of all folds' samples, means over the folds, and the first fold's layers and image."""
+    data = Path(cell.data)
+    subject = subjects.load(cell.network, data)
+    metric = subject.metric
+    parts: list[tuple[Any, Floats, Floats, float, float]] = []
+    rest: Row = {}
+    reports: list[Row] = []
+    seconds: list[float] = []
+    for number, fold in enumerate(subject.folds(cell.calibration, cell.limit)):
+        start = time.perf_counter()
+        quantized = quantized_by(cell, subject, fold.calibration)
+        seconds.append(time.perf_counter() - start)
+        reports.append(quantized.report())
+        where = torch.from_numpy(fold.places)
+        floats = subjects.float_outputs(cell.network, data, int(fold.places.max()) + 1)[where]
+        tested = Samples(subject.inputs[where], subject.targets[where], floats)
+        found = subjects.outputs(quantized, tested.inputs)
+        wrong, power = (float(values.double().square().sum()) for values in (found - floats, floats))
+        parts.append((fold.places, metric.score(tested, floats), metric.score(tested, found), wrong, power))
+        if number == 0:
+            rest = first_fold(cell, quantized, tested, metric, found)
+    order = np.argsort(np.concatenate([part[0] for part in parts]))
+    before, after = (np.concatenate([part[index] for part in parts])[order] for index in (1, 2))
+    difference = Difference.of(after - before)
+    wrong, power = sum(part[3] for part in parts), sum(part[4] for part in parts)
     return {
-        "tested": comparison.count,
-        "float_accuracy": comparison.float_accuracy,
-        "accuracy": comparison.quantized_accuracy,
-        "difference": comparison.difference,
-        "standard_error": comparison.error,
-        **{name: value for name, value in report.items() if name not in ("layers", "options")},
-        **{name: sum(layer[name] for layer in report["layers"]) for name in ("weight_samples", "activation_samples", "clipped")},
-        "seconds": round(seconds, 3),
+        "metric": metric.name,
+        "unit": metric.unit,
+        "tested": len(after),
+        "folds": len(parts),
+        "float_score": float(before.mean()),
+        "score": float(after.mean()),
+        "difference": difference.mean,
+        "standard_error": difference.error,
+        "output_error": (wrong / max(power, 1e-30)) ** 0.5,
+        **averaged(reports),
+        "seconds": round(sum(seconds) / len(seconds), 3),
+        **rest,
+        "float_scores": pack(before),
+        "scores": pack(after),
+    }
+
+
+def quantized_by(cell: Cell, subject: subjects.Subject, inputs: Tensor) -> Any:
+    """The network as the cell's method quantizes it; without any data where it is to be calibrated with no inputs."""
+    settings = dict(cell.settings)
+    if cell.calibration == 0:
+        settings |= {"engine": "graph", "input_shape": tuple(subject.inputs.shape[1:])}
+    return quantize(
+        subject.network,
+        inputs if cell.calibration else None,
+        **{"method": cell.method, "samples": max(cell.calibration, 1), "engine": "auto", **settings},
+    )
+
+
+def averaged(reports: list[Row]) -> Row:
+    """Means over the folds of the report's numbers, and of the sums over layers."""
+    rows = [
+        {name: value for name, value in report.items() if name not in ("layers", "options")}
+        | {name: sum(layer[name] for layer in report["layers"]) for name in SUMS}
+        for report in reports
+    ]
+    return {name: rows[0][name] if len(rows) == 1 else sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def first_fold(cell: Cell, quantized: Any, tested: Samples, metric: Metric, found: Tensor) -> Row:
+    """What is not averaged over folds."""
+    report = quantized.report()
+    network = getattr(quantized, "network", None)
+    image: Row = {"image_failure": "not for the accelerator"}
+    if isinstance(network, Network):
+        image = image_of(network, cell, tested, metric, found)
+    return {
         **image,
         "options": json.loads(json.dumps(report["options"], default=plain)),
         "layers": [dict(layer) for layer in report["layers"]],
-        "histograms": histograms(quantized, subject),
+        "histograms": histograms(quantized, tested.inputs),
     }
 
 
@@ -156,14 +202,11 @@ def warm(method: str) -> None:
     quantize(small, torch.rand(16, 1, 6, 6, generator=torch.Generator().manual_seed(0)), method=method)
 
 
-@lru_cache(maxsize=8)
-def float_right(name: str, data: str, limit: int | None) -> subjects.Bools:
-    """Which inputs the float network gets right: the same for all cells of a process."""
-    return subjects.load(name, Path(data)).right(limit)
+def image_of(network: Network, cell: Cell, tested: Samples, metric: Metric, found: Tensor) -> Row:
+    """Bytes that the image takes in the core's memories, and what the golden model makes of it; or why there is none.
 
-
-def image_of(network: Network, cell: Cell, subject: subjects.Subject) -> Row:
-    """Bytes that the image takes in the core's memories, and whether the golden model agrees with torch; or why there is none."""
+    found: what the quantized network makes of the samples in torch. The golden model agrees where all outputs are equal.
+    """
     config = SPARSE if cell.target == SPARSE.name else named(cell.target)
     try:
         compiled = galton.compile(network, config)
@@ -171,20 +214,29 @@ def image_of(network: Network, cell: Cell, subject: subjects.Subject) -> Row:
         return {"image_failure": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
     row: Row = {"image_bytes": sum(memory["loaded"] for memory in memories(compiled.image))}
     if cell.golden:
-        raw = raw_inputs(network, subject, cell.golden)
-        found, expected = golden.run(compiled.image, raw), reference.run(network, raw)
+        few = Samples(*(part[: cell.golden] for part in (tested.inputs, tested.targets, tested.floats)))
+        raw = raw_inputs(network, few.inputs)
+        reached, expected = golden.run(compiled.image, raw), reference.run(network, raw)
         row["golden_tested"] = len(raw)
-        row["golden_agrees"] = int((found == expected).reshape(len(raw), -1).all(axis=1).sum())
+        row["golden_agrees"] = int((reached == expected).reshape(len(raw), -1).all(axis=1).sum())
+        row["golden_score"] = float(metric.score(few, scaled(reached, network, found)).mean())
+        row["golden_torch_score"] = float(metric.score(few, found[: cell.golden]).mean())
     return row
 
 
-def histograms(quantized: Any, subject: subjects.Subject) -> Row:
+def scaled(raw: Ints, network: Network, like: Tensor) -> Tensor:
+    """The machine's outputs (n, rows, columns, channels) as real ones of the shape that the network gives in torch."""
+    channels_first = torch.from_numpy(raw * network.output_scale).float().permute(0, 3, 1, 2)
+    return channels_first.reshape(-1, *like.shape[1:])
+
+
+def histograms(quantized: Any, inputs: Tensor) -> Row:
     """How many weights, and activations of some inputs, have which magnitude: [zeros, ones, ...]."""
     network = getattr(quantized, "network", None)
     if not isinstance(network, Network):
         integers = getattr(quantized, "integers", {})
         return {"weights": {name: bins(values) for name, values in integers.items()}, "activations": {}}
-    traces = reference.trace(network, raw_inputs(network, subject, TRACED))
+    traces = reference.trace(network, raw_inputs(network, inputs[:TRACED]))
     pairs = list(zip(network.layers, traces, strict=True))
     return {
         "weights": {layer.name: bins(layer.weights) for layer, _ in pairs},
@@ -192,10 +244,10 @@ def histograms(quantized: Any, subject: subjects.Subject) -> Row:
     }
 
 
-def raw_inputs(network: Network, subject: subjects.Subject, count: int) -> Ints:
-    """The first inputs as the integer network takes them, (n, rows, columns, channels)."""
+def raw_inputs(network: Network, inputs: Tensor) -> Ints:
+    """Inputs as the integer network takes them, (n, rows, columns, channels)."""
     rows, columns, channels = network.input_shape
-    return network.raw_input(calibration.to_pixels(subject.inputs[:count].reshape(-1, channels, rows, columns)))
+    return network.raw_input(calibration.to_pixels(inputs.reshape(-1, channels, rows, columns)))
 
 
 def bins(values: Any) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from galton.bench.cells import LARGEST_BIN, Row
+from galton.bench.scores import shown
 from galton.bench.tables import front
 
 COLOURS = ("#0f766e", "#b45309", "#1d4ed8", "#be123c", "#6d28d9", "#4d7c0f", "#0e7490", "#a21caf", "#57534e", "#ca8a04")
@@ -38,44 +39,51 @@ def empty(across: str, up: str) -> Figure:
     return figure
 
 
+def title(rows: Sequence[Row]) -> str:
+    """What scores are called on an axis."""
+    return f"{rows[0]['metric']}, {rows[0]['unit']}"
+
+
 def pareto(rows: Sequence[Row], cost: str, name: str) -> Figure:
-    """Accuracy against a column of costs; bars are the paired standard error, the line joins what nothing beats."""
-    figure = empty(name, "accuracy, %")
-    palette = colours(rows)
+    """Score against a column of costs; bars are the paired standard error, the line joins what nothing beats."""
+    figure = empty(name, title(rows))
+    palette, unit = colours(rows), rows[0]["unit"]
+    form = ".2f" if unit == "%" else ".4f"
     known = [row for row in rows if row.get(cost) is not None]
     for method in dict.fromkeys(row["method"] for row in known):
         own = [row for row in known if row["method"] == method]
         figure.add_scatter(
             x=[row[cost] for row in own],
-            y=[row["accuracy"] for row in own],
+            y=[row["score"] for row in own],
             error_y={"array": [row["standard_error"] for row in own], "thickness": 1, "width": 2},
             mode="markers",
             name=method,
             marker={"size": 9, "color": palette[method]},
             text=[row["setting"] for row in own],
             customdata=[[row["difference"], row["standard_error"], row["seconds"]] for row in own],
-            hovertemplate=f"%{{text}}<br>{name} %{{x:.4~g}}<br>%{{y:.2f}} % (%{{customdata[0]:+.2f}} ± %{{customdata[1]:.2f}})"
+            hovertemplate=f"%{{text}}<br>{name} %{{x:.4~g}}<br>%{{y:{form}}} "
+            f"(%{{customdata[0]:+{form}}} ± %{{customdata[1]:{form}}})"
             "<br>%{customdata[2]:.1f} s",
         )
-    best = [known[place] for place in front([(row[cost], row["accuracy"]) for row in known])]
+    best = [known[place] for place in front([(row[cost], row["score"]) for row in known])]
     figure.add_scatter(
         x=[row[cost] for row in best],
-        y=[row["accuracy"] for row in best],
+        y=[row["score"] for row in best],
         mode="lines",
         name="Pareto front",
         line={"color": "#1f2933", "width": 1, "dash": "dot"},
         hoverinfo="skip",
     )
     if known:
-        value = known[0]["float_accuracy"]
-        figure.add_hline(y=value, line={"color": "#5b6773", "width": 1}, annotation_text=f"float {value:.2f} %")
+        value = known[0]["float_score"]
+        figure.add_hline(y=value, line={"color": "#5b6773", "width": 1}, annotation_text=f"float {shown(value, unit)}")
     return figure
 
 
 def layer_errors(rows: Sequence[Row]) -> Figure:
     """Error of each layer's outputs on the calibration data, one line for each cell; of each method the best is shown."""
     figure = empty("layer", "relative error of the outputs")
-    palette, shown = colours(rows), best_of_methods(rows)
+    palette, best = colours(rows), best_of_methods(rows)
     for row in rows:
         figure.add_scatter(
             x=[layer["name"] for layer in row["layers"]],
@@ -83,16 +91,16 @@ def layer_errors(rows: Sequence[Row]) -> Figure:
             mode="lines+markers",
             name=f"{row['method']}, {row['setting']}",
             line={"color": palette[row["method"]], "width": 1.5},
-            visible=True if row["key"] in shown else "legendonly",
+            visible=True if row["key"] in best else "legendonly",
         )
     return figure
 
 
 def best_of_methods(rows: Sequence[Row]) -> set[str]:
-    """The keys of the most accurate cell of each method."""
+    """The keys of the best cell of each method."""
     best: dict[str, Row] = {}
     for row in rows:
-        if row["method"] not in best or row["accuracy"] > best[row["method"]]["accuracy"]:
+        if row["method"] not in best or row["score"] > best[row["method"]]["score"]:
             best[row["method"]] = row
     return {row["key"] for row in best.values()}
 
@@ -135,4 +143,27 @@ def against_k(rows: Sequence[Row], columns: dict[str, str], name: str) -> Figure
             name=label,
             line={"color": COLOURS[index % len(COLOURS)]},
         )
+    return figure
+
+
+def at_equal_work(contests: Sequence[Row], champion: str) -> Figure:
+    """The champion less each other method on one network, at the points of the other's front."""
+    unit = contests[0]["unit"]
+    figure = empty("effective work, share of dense", f"{champion} less the other, {unit}")
+    form = ".2f" if unit == "%" else ".4f"
+    for index, found in enumerate(contests):
+        points = found["points"]
+        figure.add_scatter(
+            x=[point["work"] for point in points],
+            y=[point["difference"] for point in points],
+            error_y={"array": [point["error"] for point in points], "thickness": 1, "width": 2},
+            mode="lines+markers",
+            name=found["peer"],
+            line={"color": COLOURS[(index + 1) % len(COLOURS)], "width": 1},
+            marker={"size": 8},
+            text=[point["setting"] for point in points],
+            customdata=[point["error"] for point in points],
+            hovertemplate=f"%{{text}}<br>work %{{x:.3f}}<br>%{{y:+{form}}} ± %{{customdata:{form}}}",
+        )
+    figure.add_hline(y=0, line={"color": "#5b6773", "width": 1}, annotation_text="equal")
     return figure

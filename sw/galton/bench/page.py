@@ -13,13 +13,17 @@ from plotly.offline import get_plotlyjs
 
 from galton.bench import figures
 from galton.bench.cells import Row
+from galton.bench.equal_work import contests
+from galton.bench.scores import shown
 from galton.bench.sweeps import case
 from galton.bench.tables import front, shortened
 
 Section = tuple[str, str, list[tuple[str, Any]]]
 """Heading, explanation, and figures with the lines above them."""
 
-ACCURACY = {"accuracy": "accuracy, %", "float_accuracy": "float"}
+CHAMPION = "galton"
+"""The method that the others are compared with."""
+SCORES = {"score": "quantized", "float_score": "float"}
 SHARES = {"nonzero_weights": "weights used", "nonzero_activations": "activations used", "effective": "effective work"}
 BITS = {
     "weight_bits": "weights",
@@ -29,10 +33,12 @@ BITS = {
 }
 
 
-def bench(rows: Sequence[Row], title: str) -> str:
-    """A page about methods: fronts, errors of layers, histograms of the most accurate cell of each method."""
+def bench(rows: Sequence[Row], title: str, champion: str = CHAMPION) -> str:
+    """A page about methods: fronts, the champion against the others, errors of layers, histograms of each method's best cell."""
     rows = shortened(rows)
-    return render(rows, title, [section for own in by_network(rows) for section in comparison(own)])
+    found = contests(rows, champion)
+    sections = [section for own in by_network(rows) for section in comparison(own, found, champion)]
+    return render(rows, title, sections, found, champion)
 
 
 def sweep(rows: Sequence[Row], title: str) -> str:
@@ -49,12 +55,20 @@ def by_network(rows: Sequence[Row]) -> list[list[Row]]:
     return [[row for row in good if row["network"] == name] for name in dict.fromkeys(row["network"] for row in good)]
 
 
-def comparison(rows: Sequence[Row]) -> list[Section]:
-    """The sections about one network in a comparison of methods."""
-    name, shown = rows[0]["network"], figures.best_of_methods(rows)
-    pictures = [("Accuracy against effective work", figures.pareto(rows, "effective", "effective work, share of dense"))]
+def capital(text: str) -> str:
+    """The text with a capital first."""
+    return text[:1].upper() + text[1:]
+
+
+def comparison(rows: Sequence[Row], found: Sequence[Row], champion: str) -> list[Section]:
+    """The sections about one network in a comparison of methods; found: the contests."""
+    name, best, metric = rows[0]["network"], figures.best_of_methods(rows), capital(rows[0]["metric"])
+    pictures = [(f"{metric} against effective work", figures.pareto(rows, "effective", "effective work, share of dense"))]
     if any(row.get("image_bytes") is not None for row in rows):
-        pictures.append(("Accuracy against image bytes", figures.pareto(rows, "image_bytes", "image bytes")))
+        pictures.append((f"{metric} against image bytes", figures.pareto(rows, "image_bytes", "image bytes")))
+    compared = [one for one in found if one["network"] == rows[0]["network"] and one["points"]]
+    if compared:
+        pictures.append((f"{champion} at the work of each other method's front", figures.at_equal_work(compared, champion)))
     explained = "Bars are the standard error of the paired difference from float. A click on a name hides it."
     return [
         (name, explained, pictures),
@@ -65,21 +79,22 @@ def comparison(rows: Sequence[Row]) -> list[Section]:
         ),
         (
             f"{name}: histograms",
-            "The most accurate setting of each method.",
-            histograms([row for row in rows if row["key"] in shown]),
+            "The best setting of each method.",
+            histograms([row for row in rows if row["key"] in best]),
         ),
     ]
 
 
 def curves(rows: Sequence[Row]) -> list[Section]:
     """The sections about one network in a sweep."""
+    metric = capital(rows[0]["metric"])
     (what, alone), last = case(rows[0]), max(rows, key=lambda row: row["k"])
     name = f"{rows[0]['network']}, {what} sampled" + (f", {alone} left alone" if alone else "")
     pictures = [
-        ("Accuracy against K", figures.against_k(rows, ACCURACY, "accuracy, %")),
+        (f"{metric} against K", figures.against_k(rows, SCORES, figures.title(rows))),
         ("Weights and activations used", figures.against_k(rows, SHARES, "share")),
         ("Bits, mean over layers", figures.against_k(rows, BITS, "bits")),
-        ("Accuracy against effective work", figures.pareto(rows, "effective", "effective work, share of dense")),
+        (f"{metric} against effective work", figures.pareto(rows, "effective", "effective work, share of dense")),
     ]
     explained = "Several offsets give a mean, and bars of the standard deviation of one."
     return [(name, explained, pictures), (f"{name}: histograms", "At the largest K.", histograms([last]))]
@@ -95,19 +110,19 @@ def histograms(rows: Sequence[Row]) -> list[tuple[str, Any]]:
     ]
 
 
-def render(rows: Sequence[Row], title: str, sections: Sequence[Section]) -> str:
+def render(
+    rows: Sequence[Row], title: str, sections: Sequence[Section], found: Sequence[Row] = (), champion: str = CHAMPION
+) -> str:
     """The page; equal rows give equal text."""
     drawn, number = [], 0
     for heading, text, pictures in sections:
-        shown = []
+        each = []
         for above, figure in pictures:
             number += 1
             html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{number}", config={"displaylogo": False})
-            shown.append((above, Markup(html)))
-        drawn.append((heading, text, shown))
-    best = {
-        own[place]["key"] for own in by_network(rows) for place in front([(row["effective"], row["accuracy"]) for row in own])
-    }
+            each.append((above, Markup(html)))
+        drawn.append((heading, text, each))
+    best = {own[place]["key"] for own in by_network(rows) for place in front([(row["effective"], row["score"]) for row in own])}
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string(files("galton.bench").joinpath("page.html").read_text())
     return template.render(
@@ -118,4 +133,7 @@ def render(rows: Sequence[Row], title: str, sections: Sequence[Section]) -> str:
         rows=[row for own in by_network(rows) for row in own],
         failures=[row for row in rows if "failure" in row],
         best=best,
+        contests=found,
+        champion=champion,
+        shown=shown,
     )

@@ -1,127 +1,108 @@
-"""The networks that the bench quantizes, each with inputs to calibrate and to measure with.
+"""The networks that the bench quantizes, each with inputs to calibrate with, samples to measure on, and a metric.
 
 `digits` comes with a package. The others need a data folder: classes in its models.py, state dicts in models/, inputs in sets/.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from galton.bench import inputs as data_sets
+from galton.bench.scores import ACCURACY, AGREEMENT, ANOMALY, LIKELIHOOD, Metric
 from galton.cli.models import call, load_weights
 from galton.errors import GaltonError
 
+VALUES = 1 << 20
+"""Input values that run at a time, at most BATCH inputs."""
 BATCH = 250
 DATA = Path("../shared/data")
 """Where the data folder is looked for, seen from the working directory."""
-CIFAR_MEAN, CIFAR_STD = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
-CHANNELS_FIRST = (0, 3, 1, 2)
+FOLDS = 5
 
-Bools = NDArray[np.bool_]
-Uints = NDArray[np.uint8]
-Inputs = tuple[Tensor, Tensor, NDArray[np.int64]]
+
+@dataclass(frozen=True)
+class Fold:
+    """Inputs to calibrate with, and the places of the samples that the network is measured on then."""
+
+    calibration: Tensor
+    places: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A float network, inputs to calibrate with, and labelled ones that it is not calibrated on, as the network takes them."""
+    """A float network, inputs to calibrate with, and samples to measure on, as the network takes them.
+
+    crossed: calibration inputs and samples are the same, (n, ...).
+    """
 
     name: str
     network: nn.Module
     calibration: Tensor
     inputs: Tensor
-    labels: NDArray[np.int64]
+    targets: Tensor
+    metric: Metric = ACCURACY
+    crossed: bool = False
 
-    def right(self, limit: int | None) -> Bools:
-        """Which of the first `limit` inputs the float network gets right."""
-        return right(self.network, self.inputs[:limit], self.labels[:limit])
+    def folds(self, calibration: int, limit: int | None) -> list[Fold]:
+        """How the first `limit` samples are measured, with at most `calibration` inputs to calibrate with.
+
+        One fold where calibration inputs are apart. Crossed: up to a tenth of the samples, those calibrate and are left out.
+        With more, every fifth sample is measured by a network that is calibrated on the others, five times.
+        """
+        everything = np.arange(len(self.inputs))
+        if not self.crossed:
+            return [Fold(self.calibration[:calibration], everything[:limit])]
+        if calibration <= len(everything) // 10:
+            return [Fold(self.calibration[:calibration], everything[calibration:][:limit])]
+        measured = everything[:limit]
+        return [
+            Fold(self.calibration[everything % FOLDS != fold][:calibration], measured[measured % FOLDS == fold])
+            for fold in range(FOLDS)
+            if fold < len(measured)
+        ]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network of the data folder comes from: class and state dict, and what reads its inputs from the folder of sets."""
+    """Where a network of the data folder comes from: class and state dict, what reads its inputs, and how it is measured."""
 
     kind: str
     weights: str
-    read: Callable[[Path], Inputs]
+    read: Callable[[Path, nn.Module], data_sets.Inputs]
+    metric: Metric = ACCURACY
+    crossed: bool = False
 
 
-def right(network: nn.Module, inputs: Tensor, labels: NDArray[np.int64]) -> Bools:
-    """Which inputs get their label as the largest output, (n,)."""
+def outputs(network: Any, inputs: Tensor) -> Tensor:
+    """A network's first outputs for all inputs, a few at a time."""
+    size = max(1, min(BATCH, VALUES // max(1, inputs[:1].numel())))
     with torch.no_grad():
-        found = [network(part).argmax(dim=1).cpu() for part in inputs.split(BATCH)]
-    answers: Bools = torch.cat(found).numpy() == labels
-    return answers
-
-
-def mnist(folder: Path) -> Inputs:
-    """Grey levels in 0..1, (n, 1, 28, 28)."""
-    train, test = np.load(folder / "mnist_train_10000.npz"), np.load(folder / "mnist_test_5000.npz")
-    return grey(train["x"]), grey(test["x"]), test["y"].astype(np.int64)
-
-
-def grey(pixels: Uints) -> Tensor:
-    """Bytes (n, rows, columns) as grey levels in 0..1 with a channel."""
-    return torch.from_numpy(pixels)[:, None].float() / 255
-
-
-def cifar_jpeg(folder: Path) -> Inputs:
-    """Standardized colours, lossless training images to calibrate with, JPEG test images."""
-    test = np.load(folder / "cifar10_test_jpegq75_5000.npz")
-    images = decoded(test["jpeg"], test["offsets"])
-    return standardized(training_images(folder)), standardized(images), test["y"].astype(np.int64)
-
-
-def cifar_lossless(folder: Path) -> Inputs:
-    """Colours in 0..255, lossless images."""
-    test = np.load(folder / "mlperf_ic01_200.npz")
-    train, images = (torch.from_numpy(x.transpose(CHANNELS_FIRST)).float() for x in (training_images(folder), test["x"]))
-    return train, images, test["y"].astype(np.int64)
-
-
-def keywords(folder: Path) -> Inputs:
-    """MFCC features (n, 1, 49, 10); the first tenth of the set calibrates and is left out."""
-    found = np.load(folder / "mlperf_kws01_500.npz")
-    features = (torch.from_numpy(found["x"]).float() - int(found["zero_point"])) * float(found["scale"])
-    first = len(features) // 10
-    return features[:first, None], features[first:, None], found["y"][first:].astype(np.int64)
-
-
-def training_images(folder: Path) -> Uints:
-    """Lossless CIFAR-10 training images (n, 32, 32, 3)."""
-    images: Uints = np.load(folder / "cifar10_train4k_lossless.npz")["x"]
-    return images
-
-
-def decoded(jpeg: Uints, offsets: NDArray[np.int64]) -> Uints:
-    """The images of concatenated JPEG files, (n, rows, columns, 3)."""
-    from PIL import Image
-
-    return np.stack([np.asarray(Image.open(io.BytesIO(jpeg[start:end].tobytes()))) for start, end in pairwise(offsets)])
-
-
-def standardized(pixels: Uints) -> Tensor:
-    """Bytes (n, rows, columns, 3) less the mean, by the standard deviation, channels first."""
-    values = (pixels.astype(np.float32) / 255 - CIFAR_MEAN) / CIFAR_STD
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(CHANNELS_FIRST)))
+        found = [network(part) for part in inputs.split(size)]
+    return torch.cat([part[0] if isinstance(part, tuple) else part for part in found]).cpu()
 
 
 SOURCES = {
-    "lenet300100": Source("LeNet300100", "mnist_lenet300100", mnist),
-    "lenet5": Source("LeNet5", "mnist_lenet5", mnist),
-    "vggsmall": Source("VggSmall", "cifar10jpeg_vggsmall", cifar_jpeg),
-    "resnet20": Source("CifarResNet", "cifar10jpeg_resnet20", cifar_jpeg),
-    "resnet8": Source("TinyResNet8", "mlperf_ic_resnet8", cifar_lossless),
-    "kws": Source("DSCNN", "mlperf_kws_dscnn", keywords),
+    "lenet300100": Source("LeNet300100", "mnist_lenet300100", data_sets.mnist),
+    "lenet5": Source("LeNet5", "mnist_lenet5", data_sets.mnist),
+    "vggsmall": Source("VggSmall", "cifar10jpeg_vggsmall", data_sets.cifar_jpeg),
+    "resnet20": Source("CifarResNet", "cifar10jpeg_resnet20", data_sets.cifar_jpeg),
+    "resnet20_lossless": Source("CifarResNet", "cifar10_resnet20", data_sets.cifar_standardized),
+    "resnet8": Source("TinyResNet8", "mlperf_ic_resnet8", data_sets.cifar_lossless),
+    "resnet8_training": Source("TinyResNet8", "mlperf_ic_resnet8", data_sets.cifar_training),
+    "kws": Source("DSCNN", "mlperf_kws_dscnn", data_sets.keywords, crossed=True),
+    "charlstm": Source("CharLSTM", "charlm_lstm_shakespeare", data_sets.characters, LIKELIHOOD),
+    "vww": Source("MobileNetV1_025_96", "mlperf_vww_mobilenetv1_025_96", data_sets.upsampled_96, AGREEMENT),
+    "toycar": Source("ToyCarAE", "mlperf_ad_toycar_fcae", data_sets.machine_sounds, ANOMALY),
+    "efficientnet": Source("EfficientNetLite0", "imagenet_efficientnet_lite0", data_sets.upsampled_224, AGREEMENT),
 }
 """The networks of the data folder."""
 
@@ -155,7 +136,15 @@ def load(name: str, data: Path) -> Subject:
     source = SOURCES[name]
     network = call(data / "models.py", source.kind)
     load_weights(network, data / "models" / f"{source.weights}.safetensors")
-    return Subject(name, network.eval(), *source.read(data / "sets"))
+    network.eval()
+    return Subject(name, network, *source.read(data / "sets", network), source.metric, source.crossed)
+
+
+@lru_cache(maxsize=4)
+def float_outputs(name: str, data: Path, count: int) -> Tensor:
+    """Outputs of the float network for its first inputs: the same for all cells of a process."""
+    subject = load(name, data)
+    return outputs(subject.network, subject.inputs[:count])
 
 
 def digits() -> Subject:
@@ -165,4 +154,5 @@ def digits() -> Subject:
 
     data = load_digits()
     network = training.trained(data, lambda _: None)
-    return Subject("digits", network, torch.from_numpy(data.train), torch.from_numpy(data.test), data.test_labels)
+    train, test = torch.from_numpy(data.train), torch.from_numpy(data.test)
+    return Subject("digits", network, train, test, torch.from_numpy(data.test_labels.astype(np.int64)))

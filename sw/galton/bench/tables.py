@@ -10,9 +10,11 @@ from typing import Any
 from galton.bench.cells import Row
 
 COLUMNS = (
-    "network", "method", "setting", "tested", "float_accuracy", "accuracy", "difference", "standard_error",
+    "network", "method", "setting", "metric", "unit", "tested", "folds", "float_score", "score", "difference", "standard_error",
+    "output_error",
     "weight_bits", "weight_bits_signed", "activation_bits", "activation_bits_signed", "nonzero_weights", "nonzero_activations",
     "weight_samples", "activation_samples", "multiplies", "effective", "clipped", "image_bytes", "golden_tested", "golden_agrees",
+    "golden_score", "golden_torch_score",
     "seconds", "target", "calibration",
 )  # fmt: skip
 OPTIONS = ("k_weights", "k_activations", "xi", "order", "norm", "activations", "dynamic", "dead_zone", "correct", "weight_limit")
@@ -21,7 +23,7 @@ LAST = ("failure", "image_failure", "warnings")
 
 
 def write(rows: Sequence[Row], folder: Path) -> tuple[Path, Path]:
-    """results.csv and layers.csv in `folder`; accuracies are percent, shares are of 1, bits are means over layers."""
+    """results.csv and layers.csv in `folder`; scores are in `unit`, shares are of 1, bits are means over layers."""
     results, layers = folder / "results.csv", folder / "layers.csv"
     lines = [{**row, **{name: row.get("options", {}).get(name) for name in OPTIONS}, **said(row)} for row in rows]
     write_csv(results, [*COLUMNS, *OPTIONS, *LAST], lines)
@@ -49,16 +51,16 @@ def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, A
 
 
 def front(points: Iterable[tuple[float, float]]) -> list[int]:
-    """The places of the points that no other beats: cheaper at no less accuracy, or better at no more cost; by rising cost.
+    """The places of the points that no other beats: cheaper at no less score, or better at no more cost; by rising cost.
 
-    points: (cost, accuracy) pairs.
+    points: (cost, score) pairs.
     """
     found: list[int] = []
     best = float("-inf")
-    for place, (_, accuracy) in sorted(enumerate(points), key=lambda item: (item[1][0], -item[1][1])):
-        if accuracy > best:
+    for place, (_, score) in sorted(enumerate(points), key=lambda item: (item[1][0], -item[1][1])):
+        if score > best:
             found.append(place)
-            best = accuracy
+            best = score
     return found
 
 

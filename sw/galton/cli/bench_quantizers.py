@@ -13,14 +13,8 @@ from galton.cli.common import command as make_command
 EXAMPLE = """
 galton bench quantizers
 galton bench quantizers --network digits --method mcq --set k_weights=1,2,3 --set dead_zone=0,2 --dask local:2
+galton bench quantizers --preset compare --network resnet20 -o compare
 """
-LADDERS: dict[str, list[dict[str, Any]]] = {
-    "mcq": [{"k_weights": k} for k in (1.0, 2.0, 3.0)],
-    "gpfq": [{"k_weights": k} for k in (1.0, 2.0, 3.0)],
-    "galton": [{"extra": {"price": price}} for price in (0.01, 0.06, 0.15)],
-    "": [{"weight_limit": limit} for limit in (3,)],
-}
-"""Settings of a method besides its own, where none are given: its knob between work and accuracy; "" for methods not here."""
 
 
 @make_command("quantizers", EXAMPLE)
@@ -33,11 +27,17 @@ LADDERS: dict[str, list[dict[str, Any]]] = {
     metavar="NAME=VALUE,...",
     help="Values of a setting of galton.quantize; repeat for all combinations. By default some of the method's knob.",
 )
+@click.option(
+    "--preset",
+    type=click.Choice(["compare"]),
+    help="compare: every method over its knob on real networks, to compare at equal work.",
+)
 @shared_options("bench-results")
 def command(
     networks: tuple[str, ...],
     methods: tuple[str, ...],
     assignments: tuple[str, ...],
+    preset: str | None,
     limit: int | None,
     calibration: int,
     data: Path | None,
@@ -51,21 +51,36 @@ def command(
     Finished cells are kept in the output folder: a run that is stopped goes on where it was, and a larger one adds to it.
     Exit code 1 where a cell failed.
     """
-    from galton.bench import cells, page, subjects
+    from galton.bench import cells, page, presets, subjects
     from galton.quantizers import METHODS, named
 
+    if preset and assignments:
+        raise click.UsageError("--preset says the settings; give no --set with it")
     folder = data or subjects.DATA
     given = settings(assignments) if assignments else None
     cells.check(target, given or [{}])
     for method in methods:
         named(method)
-    names = networks or subjects.available(folder)
     for name in networks:
         subjects.check(name, folder)
-    work = [
-        cells.Cell(network, method, options, calibration, limit, target, golden, str(folder))
-        for network in names
-        for method in methods or METHODS
-        for options in given or [{}, *LADDERS.get(method, LADDERS[""])]
-    ]
+    chosen, known = methods or tuple(METHODS), subjects.available(folder)
+    if preset:
+        work = [
+            cells.Cell(entry.network, method, options, entry.calibration, limit or entry.limit, target, golden, str(folder))
+            for entry in presets.COMPARE
+            if entry.network in (networks or known)
+            for method in chosen
+            for options in presets.ladder(entry.ladders, method)
+        ]
+        if not work:
+            raise click.UsageError(
+                f"--preset {preset} has none of these networks; it has {', '.join(entry.network for entry in presets.COMPARE)}"
+            )
+    else:
+        work = [
+            cells.Cell(network, method, options, calibration, limit, target, golden, str(folder))
+            for network in networks or known
+            for method in chosen
+            for options in given or [{}, *presets.ladder(presets.LADDERS, method)]
+        ]
     return carry_out(work, "Quantizers", as_json=as_json, page=page.bench, **running)

@@ -21,7 +21,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 def shared_options(folder: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options of both commands; results go to `folder` unless told otherwise."""
     options = (
-        click.option("--limit", type=click.IntRange(1), help="Measure the accuracy on the first inputs only."),
+        click.option("--limit", type=click.IntRange(1), help="Measure on the first samples only."),
         click.option("--calibration", type=click.IntRange(1), default=500, show_default=True, help="Inputs to calibrate with."),
         click.option(
             "--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks: models.py, models/, sets/."
@@ -113,6 +113,8 @@ def carry_out(
 
 def show(rows: Sequence[Row]) -> None:
     """The rows as a table, for each network by rising effective work, then what failed."""
+    from galton.bench.markdown import error
+    from galton.bench.scores import shown
     from galton.bench.tables import shortened
 
     out, rows = console(), shortened(rows)
@@ -122,7 +124,7 @@ def show(rows: Sequence[Row]) -> None:
             names = (
                 "method",
                 "setting",
-                "accuracy>",
+                "score>",
                 "difference>",
                 "effective>",
                 "w != 0>",
@@ -131,13 +133,13 @@ def show(rows: Sequence[Row]) -> None:
                 "bytes>",
                 "s>",
             )
-            shown = table(f"{network}, float {own[0]['float_accuracy']:.2f} % of {own[0]['tested']:,}", *names)
+            drawn = table(heading(own[0]), *names)
             for row in sorted(own, key=lambda row: row["effective"]):
-                shown.add_row(
+                drawn.add_row(
                     row["method"],
                     row["setting"],
-                    f"{row['accuracy']:.2f}",
-                    f"{row['difference']:+.2f} ± {row['standard_error']:.2f}",
+                    shown(row["score"], row["unit"]),
+                    error(row["difference"], row["standard_error"], row["unit"]),
                     f"{row['effective']:.3f}",
                     f"{row['nonzero_weights']:.3f}",
                     f"{row['nonzero_activations']:.3f}",
@@ -145,7 +147,14 @@ def show(rows: Sequence[Row]) -> None:
                     f"{row['image_bytes']:,}" if "image_bytes" in row else "-",
                     f"{row['seconds']:.1f}",
                 )
-            out.print(shown)
+            out.print(drawn)
         for row in rows:
             if row["network"] == network and "failure" in row:
                 out.print(f"[red]{network}, {row['method']}, {row['setting']}[/]: {row['failure']}", soft_wrap=True)
+
+
+def heading(row: Row) -> str:
+    """What is measured of a network, and on what."""
+    from galton.bench.markdown import score
+
+    return f"{row['network']}: {row['metric']}; float {score(row['float_score'], row)} of {row['tested']:,} samples"

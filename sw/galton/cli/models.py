@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 def load_model(specification: str, weights: Path | None) -> nn.Module:
     """The network that `specification` names, in evaluation mode.
 
-    specification: `file.py:callable`, whose call returns a torch module, or a `.pt2` file of torch.export.
+    specification: `file.py:callable`, whose call returns a torch module, a `.onnx` file, or a `.pt2` file of torch.export.
     weights: a state dict, .safetensors or .pt, that the module takes.
-    Raises click.UsageError for whatever of this does not work.
+    Raises click.UsageError for whatever of this does not work, and what galton.load_onnx raises.
     """
+    if specification.endswith((".pt2", ".onnx")) and weights is not None:
+        raise click.UsageError(f"A {Path(specification).suffix} file holds its own weights: leave --weights out")
+    if specification.endswith(".onnx"):
+        from galton.onnx_files import load
+
+        require(Path(specification))
+        return load(specification)
     if specification.endswith(".pt2"):
-        if weights is not None:
-            raise click.UsageError("A .pt2 file holds its own weights: leave --weights out")
         return load_exported(Path(specification))
     file, _, name = specification.rpartition(":")
     if not file.endswith(".py") or not name.isidentifier():
-        raise click.UsageError(f"MODEL must be file.py:callable or a .pt2 file, not {specification!r}")
+        raise click.UsageError(f"MODEL must be file.py:callable, a .onnx or a .pt2 file, not {specification!r}")
     model = call(Path(file), name)
     if weights is not None:
         load_weights(model, weights)

@@ -12,6 +12,7 @@ from galton.cli.common import command as make_command
 
 EXAMPLE = """
 galton quantize model.py:make_model calibration.npy --weights weights.safetensors -o digits.galtonq
+galton quantize model.onnx calibration.npy
 galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
 """
 
@@ -50,8 +51,8 @@ def command(
 ) -> int:
     """Quantize a trained MODEL with CALIBRATION inputs, without retraining.
 
-    MODEL is file.py:callable, whose call returns a torch module, or a .pt2 file of torch.export. CALIBRATION (.npy, .npz or .pt)
-    holds inputs as the model takes them, the batch first; a hundred or more of the training set will do.
+    MODEL is file.py:callable, whose call returns a torch module, a .onnx file, or a .pt2 file of torch.export. CALIBRATION (.npy,
+    .npz or .pt) holds inputs as the model takes them, the batch first; a hundred or more of the training set will do.
     """
     from galton import storage
     from galton.cli.models import load_calibration, load_model

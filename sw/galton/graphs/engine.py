@@ -1,136 +1,211 @@
-"""Two passes: the float network once, to keep what its layers take; then the quantized one, each layer fitted as it is met."""
+"""Passes of the quantized network, each layer fitted when it is met: to all that it takes, which may need the layer itself."""
 
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from galton import calibration as data
 from galton import choices
-from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
-from galton.graphs.fit import Call, Fitting, Plan
-from galton.graphs.folding import prepare
+from galton.calibration import Inputs
+from galton.errors import CalibrationError, GaltonError, UnquantizedWarning, UnsupportedLayer
+from galton.graphs import sites
+from galton.graphs.checks import left_in_float
+from galton.graphs.expansion import Prepared, prepare
+from galton.graphs.fit import Member, Plan, Site, bare, emulate
 from galton.graphs.module import EmulatedModule
-from galton.graphs.sites import DRIVEN, STORED, kernels
-
-Taken = dict[str, list[Call]]
-"""By layer name."""
-
-ELSEWHERE = (nn.Conv1d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Conv3d, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
 
 
-def unknown_to_the_accelerator(module: nn.Module) -> str:
-    """The layers of kinds that never run on the accelerator, a line each."""
-    return "\n".join(f"  {name or 'the network'}: {type(part).__name__}" for name, part in _layers(module, ELSEWHERE))
+@dataclass
+class Call:
+    """What a layer was called with, and whether that is the network's own input."""
+
+    values: Tensor
+    outermost: bool
 
 
-def quantize(module: nn.Module, calibration: Any, options: dict[str, Any], reason: str) -> EmulatedModule:
+def quantize(
+    module: nn.Module, inputs: Inputs, options: dict[str, Any], reason: str, input_range: tuple[float, float] | None = None
+) -> EmulatedModule:
     """The quantized network of any graph; `options` as galton.choices completes them, `reason` why it is not for the accelerator.
 
-    Raises CalibrationError, UnsupportedLayer where no layer can be quantized, GaltonError for weights that are not finite.
+    module: as `plain` gives it, its weights finite. input_range: of the network's only argument.
+    Raises CalibrationError, UnsupportedLayer where no layer can be quantized.
     """
-    inputs = data.gather(calibration, options["samples"], maps=False)
-    if not inputs.is_floating_point() and not any(isinstance(part, nn.Embedding) for part in module.modules()):
-        inputs = inputs.float()
-    check_finite(module)
-    plain = _prepared(module, inputs[:2])
+    prepared = _prepared(module, inputs.first(2))
+    plain = prepared.module
     taken = run(plain, inputs)
-    sites = {name: part for name, part in _layers(plain, (*DRIVEN, *STORED)) if name in taken}
-    if not sites:
+    known = [name for names in prepared.called(list(taken)) for name in names]
+    if not known:
         raise UnsupportedLayer("The network calls no layer with weights that can be quantized: nothing is left to do")
-    choices.check_layers([*options["layers"], *options["skip"]], list(sites))
-    chosen = [name for name in taken if name in sites and not choices.matches(name, options["skip"])]
-    driven = [name for name in taken if isinstance(sites.get(name), DRIVEN)]
-    work = {name: multiplies(sites[name], taken[name]) for name in driven}
-    mean = sum(work.values()) / max(len(work), 1)
+    choices.check_layers([*options["layers"], *options["skip"]], known)
     copied = copy.deepcopy(plain)
-    fittings = {}
-    for name in chosen:
-        own = choices.for_layer(options, name)
-        fine = (own["skip_first_activation"] and name in driven[:1]) or (own["skip_last_activation"] and name in driven[-1:])
-        own["weight_limit"] = choices.LARGEST_WEIGHT if own["wide_last"] and name in driven[-1:] else own["weight_limit"]
-        plan = Plan(name, own, fine, work.get(name, 0) / mean if mean else 0.0, work.get(name, 0) / len(inputs))
-        fittings[name] = Fitting(plan, sites[name], taken.pop(name), copied.get_submodule(name))
-    with torch.no_grad():
-        copied(inputs)
-    found = [fitting.finished() for fitting in fittings.values()]
-    names = list(fittings)
-    return EmulatedModule(
-        copied,
-        {name: result.integers for name, result in zip(names, found, strict=True)},
-        {name: result.steps for name, result in zip(names, found, strict=True)},
-        [result.measures for result in found],
-        options,
-        reason,
-    )
+    found = plans(prepared, copied, taken, options, len(inputs), input_range)
+    left = left_in_float(plain, inputs.first(2), [member.real for site in found for member in site.members], options["skip"])
+    if left:
+        listed = "\n".join(f"  {name}" for name in left)
+        warnings.warn(
+            f"These weights are not those of a layer that is called as one, and stay in float:\n{listed}\n"
+            "Use nn.Linear, nn.Conv2d and the like to have them quantized",
+            UnquantizedWarning,
+            stacklevel=3,
+        )
+    Passes(copied, found).run(inputs)
+    measures = [site.measures for site in found if site.measures is not None]
+    return EmulatedModule(copied, [site.plan.name for site in found], measures, options, reason, left)
 
 
-def check_finite(module: nn.Module) -> None:
-    """Raise GaltonError for a parameter or buffer that is not finite."""
-    for name, values in [*module.named_parameters(), *module.named_buffers()]:
-        bad = torch.nonzero(~torch.isfinite(values))
-        if len(bad):
-            place = bad[0].tolist()
-            owner, _, what = name.rpartition(".")
-            raise GaltonError(
-                f"{owner or 'The network'}: the {what} at {place} is {values[tuple(place)].item()}; "
-                "repair or retrain that layer first"
-            )
+def plans(
+    prepared: Prepared,
+    copied: nn.Module,
+    taken: Mapping[str, list[Call]],
+    options: dict[str, Any],
+    count: int,
+    input_range: tuple[float, float] | None,
+) -> list[Site]:
+    """The sites in order of their first call."""
+    layers = {name: prepared.module.get_submodule(name) for name in taken}
+    driven = [name for name, layer in layers.items() if isinstance(layer, sites.DRIVEN)]
+    work = {name: multiplies(layers[name], taken[name]) for name in driven}
+    mean = sum(work.values()) / max(len(work), 1)
+    first, last = driven[:1], driven[-1:]
+    fine = set((first if options["skip_first_activation"] else []) + (last if options["skip_last_activation"] else []))
+    groups: dict[Any, list[str]] = {}
+    for name, layer in layers.items():
+        if not choices.matches(prepared.names(name), options["skip"]):
+            key = (id(layer.weight), isinstance(layer, sites.TRANSPOSED), getattr(layer, "groups", 1))
+            groups.setdefault(key, []).append(name)
+    result = []
+    for names in groups.values():
+        name = next((name for name in names if name in driven), names[0])
+        own = choices.for_layer(options, prepared.names(name))
+        own["weight_limit"] = choices.LARGEST_WEIGHT if own["wide_last"] and name in last else own["weight_limit"]
+        total = sum(work.get(name, 0) for name in names)
+        ranges = {name: input_range for name in names if input_range is not None and all(call.outermost for call in taken[name])}
+        plan = Plan(name, own, fine, ranges, count, total / mean if mean else 0.0, total)
+        members = [
+            Member(name, layers[name], copied.get_submodule(name), [call.values for call in taken[name]]) for name in names
+        ]
+        result.append(Site(plan, members))
+    return result
 
 
-def run(module: nn.Module, inputs: Tensor) -> Taken:
+class Passes:
+    """Runs the copy until every site is fitted.
+
+    In each pass sites are fitted as they are met, up to one that is called again: that one is fitted to its first call and to the
+    float network's others, then, at the end of the pass, to what it was really given; the sites behind it wait for the next pass.
+    """
+
+    def __init__(self, module: nn.Module, waiting: list[Site]) -> None:
+        self.module, self.waiting = module, list(waiting)
+        self.again: Site | None = None
+
+    def run(self, inputs: Inputs) -> None:
+        """Fit all sites."""
+        handles = []
+        for site in self.waiting:
+            for member in site.members:
+
+                def met(_: Any, arguments: Any, keywords: Any, site: Site = site, member: Member = member) -> Any:
+                    return self.met(site, member, arguments, keywords)
+
+                handles.append(member.layer.register_forward_pre_hook(met, with_kwargs=True))
+        try:
+            while self.waiting:
+                before = len(self.waiting)
+                inputs.map(Tensor.clone).run(self.module)
+                self.repeat()
+                if len(self.waiting) == before:
+                    self.settle_unmet()
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def met(self, site: Site, member: Member, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """A layer of the copy is called."""
+        if site is self.again:
+            member.seen.append(first_argument(arguments, keywords).detach().clone())
+        if self.again is not None or site not in self.waiting:
+            return None
+        with torch.no_grad():
+            member.seen.append(first_argument(arguments, keywords).detach().clone())
+            site.fit()
+        if site.calls == 1 or not any(one.driven for one in site.members):
+            self.settle(site)
+        else:
+            self.again = site
+        # The layer's hook of its own is there from the next call on.
+        return emulate(member.layer, arguments, keywords) if member.driven else None
+
+    def repeat(self) -> None:
+        """Fit the site that was called several times to what it was given."""
+        site = self.again
+        if site is None:
+            return
+        with torch.no_grad():
+            site.fit()
+        self.again = None
+        self.settle(site)
+
+    def settle(self, site: Site) -> None:
+        """Nothing of it will change."""
+        site.forget()
+        self.waiting.remove(site)
+
+    def settle_unmet(self) -> None:
+        """Sites that the quantized network never calls, as their calls depend on the data: fitted to the float network's."""
+        for site in list(self.waiting):
+            with torch.no_grad():
+                site.fit()
+            self.settle(site)
+
+
+def run(module: nn.Module, inputs: Inputs) -> dict[str, list[Call]]:
     """What each layer with weights takes, in order of its first call; copies, for what is changed in place later."""
-    taken: Taken = {}
+    taken: dict[str, list[Call]] = {}
     handles = []
-    for name, part in _layers(module, (*DRIVEN, *STORED)):
+    given = inputs.map(Tensor.clone)
+    for name, part in module.named_modules():
+        if not isinstance(part, (*sites.DRIVEN, *sites.TABLES)):
+            continue
 
         def keep(_: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], name: str = name) -> None:
-            named = {key: _clone(value) for key, value in keywords.items()}
-            taken.setdefault(name, []).append(Call(tuple(_clone(value) for value in arguments), named))
+            values = first_argument(arguments, keywords)
+            taken.setdefault(name, []).append(Call(values.detach().clone(), values is given.single))
 
         handles.append(part.register_forward_pre_hook(keep, with_kwargs=True))
     try:
-        with torch.no_grad():
-            module(inputs)
+        given.run(module)
     finally:
         for handle in handles:
             handle.remove()
     return taken
 
 
+def first_argument(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor:
+    """The activations that a layer is called with."""
+    values: Tensor = arguments[0] if arguments else keywords["input"]
+    return values
+
+
 def multiplies(layer: nn.Module, calls: list[Call]) -> int:
     """Dense multiply-accumulates of a driven layer over all calls: output places times the weights of one."""
-    total = 0
-    for call in calls:
-        shape = _meta_shape(layer, call.first)
-        channels = len(kernels(layer))
-        total += shape.numel() // channels * int(kernels(layer).size)
-    return total
+    kernels = sites.kernels(layer)
+    meta = bare(layer, kernels).to("meta")
+    return sum(meta(call.values.to("meta")).numel() // len(kernels) * int(kernels.size) for call in calls)
 
 
-def _meta_shape(layer: nn.Module, values: Tensor) -> torch.Size:
-    """The shape of a layer's output, without computing it."""
-    shape: torch.Size = copy.deepcopy(layer).to("meta")(values.to("meta")).shape
-    return shape
-
-
-def _prepared(module: nn.Module, example: Tensor) -> nn.Module:
+def _prepared(module: nn.Module, example: Inputs) -> Prepared:
     try:
         return prepare(module, example)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        shape = ", ".join(map(str, example.shape[1:]))
-        raise CalibrationError(f"The network does not take inputs of shape (n, {shape}): {error}") from error
-
-
-def _layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
-    """Layers of the kinds by name, those inside of one left out: it computes with their weights itself."""
-    found = [(name, part) for name, part in module.named_modules() if isinstance(part, kinds)]
-    inner = {id(child) for _, part in found for child in part.modules() if child is not part}
-    return [(name, part) for name, part in found if id(part) not in inner]
-
-
-def _clone(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, Tensor) else value
+    except GaltonError:
+        raise
+    except Exception as error:
+        several = "" if example.single is None else "; several arguments are ((one, other),) or dicts in an iterable"
+        raise CalibrationError(f"The network does not take inputs of shape {example.shape}: {error}{several}") from error

@@ -1,10 +1,10 @@
-"""One layer of a graph, quantized when the network calls it first; later calls find its integers and its grid."""
+"""Layers of a graph that share one set of integers, fitted to all that they take, whenever and however often they are called."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,182 +13,220 @@ import torch
 from torch import Tensor, nn
 
 from galton import quantizers
-from galton.errors import UnsupportedLayer
 from galton.fitting import closing
 from galton.graphs import sites
-from galton.graphs.grid import Grid
+from galton.graphs.grid import Counts, Grid
 from galton.metrics import MEASURED, LayerMeasures
 from galton.network import Ints
+from galton.patches import joined
 from galton.quantizers import Options, prior
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a layer was called with."""
-
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
-
-    @property
-    def first(self) -> Tensor:
-        """The activations."""
-        value: Tensor = self.arguments[0] if self.arguments else next(iter(self.keywords.values()))
-        return value
+from galton.quantizers.moments import Rows
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a layer is quantized: `options` are its own; share: its multiplies over the mean layer's; multiplies: of one input."""
+    """How a layer is quantized.
+
+    options: its own. fine: names of layers that take raw bytes. extremes: of layers whose inputs' range is given.
+    inputs: calibration inputs. share: the layer's multiplies over the mean layer's. multiplies: of all calibration inputs.
+    """
 
     name: str
     options: Mapping[str, Any]
-    fine: bool
+    fine: set[str]
+    extremes: Mapping[str, tuple[float, float]]
+    inputs: int
     share: float
-    multiplies: float
+    multiplies: int
 
 
-@dataclass(frozen=True)
-class Result:
-    """Integers, real value of one for each output, and the measures."""
+@dataclass
+class Member:
+    """A layer: in the float network and in the quantized one, with what each gave it, call by call."""
 
-    integers: Ints
-    steps: Tensor
-    measures: LayerMeasures
+    name: str
+    real: Any
+    layer: Any
+    calls: list[Tensor]
+    seen: list[Tensor] = field(default_factory=list)
+
+    @property
+    def driven(self) -> bool:
+        """Whether its input is made of counts."""
+        return isinstance(self.real, sites.DRIVEN)
+
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """(what the quantized network gives, what the float one does) for each call.
+
+        Calls that the quantized network has not made yet are taken as the float one's; where the two networks call with other
+        shapes, as they may where calls depend on the data, the float layer is asked about the quantized network's.
+        """
+        found = []
+        for place in range(max(len(self.calls), len(self.seen))):
+            quantized = self.seen[place] if place < len(self.seen) else self.calls[place]
+            real = self.calls[place] if place < len(self.calls) else quantized
+            found.append((quantized, real if real.shape == quantized.shape else quantized))
+        return found
 
 
-class Fitting:
-    """What waits in front of a layer of the copy: `real` is the float layer, `calls` what it took, by call."""
+class Site:
+    """Layers with one weight: mostly one; an embedding and the projection that is tied to it are two.
 
-    def __init__(self, plan: Plan, real: Any, calls: list[Call], layer: Any) -> None:
-        self.plan, self.real, self.calls = plan, real, calls
-        self.result: Result | None = None
-        self.handle = layer.register_forward_pre_hook(self, with_kwargs=True)
+    integers, steps, measures: there after `fit`.
+    """
 
-    def __call__(self, layer: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        self.handle.remove()
-        if isinstance(layer, sites.DRIVEN):
-            grid = self.drive(layer, Call(arguments, keywords).first)
-            self.handle = layer.register_forward_pre_hook(partial(_emulate, grid), with_kwargs=True)
-            return _emulate(grid, layer, arguments, keywords)
-        self.store(layer, Call(arguments, keywords))
-        return None
+    def __init__(self, plan: Plan, members: list[Member]) -> None:
+        self.plan, self.members = plan, members
+        self.integers: Ints = np.zeros(0, np.int64)
+        self.steps = torch.zeros(0)
+        self.measures: LayerMeasures | None = None
 
-    def finished(self) -> Result:
-        """Raises UnsupportedLayer for a layer that the quantized network never called."""
-        if self.result is None:
-            raise UnsupportedLayer(
-                f"{self.plan.name} is called by the float network only: its calls depend on the data. Use skip="
+    @property
+    def calls(self) -> int:
+        """How often the float network calls its layers."""
+        return sum(len(member.calls) for member in self.members)
+
+    def fit(self) -> None:
+        """Quantize against all calls; those that were not seen yet as the float network makes them."""
+        driven = [member for member in self.members if member.driven]
+        grids, inputs, reals = {}, {}, {}
+        for member in driven:
+            pairs = member.pairs()
+            reals[member.name] = [real for _, real in pairs]
+            given = self.plan.extremes.get(member.name)
+            extremes = torch.stack([torch.stack(real.aminmax()) for real in reals[member.name]]) if given is None else given
+            grid = grids[member.name] = Grid.choose(
+                torch.as_tensor(extremes),
+                [quantized for quantized, _ in pairs],
+                sites.channel_axis(member.real),
+                member.name in self.plan.fine,
+                self.plan.options,
             )
-        return self.result
+            inputs[member.name] = [grid(quantized) for quantized, _ in pairs]
+        first = self.members[0]
+        weights, correct = sites.kernels(first.real), self.plan.options["correct"]
+        rows: Any = partial(rows_of, driven, inputs, reals)
+        if not self.plan.options["calibrated"]:
+            rows = partial(prior.moments, weights.shape)
+        self.integers, steps = self.quantized(weights, rows if driven else None)
+        scale, offset = steps, np.zeros(len(steps))
+        if driven and correct and not self.plan.options["calibrated"]:
+            scale = prior.keep_power(weights, self.integers, steps)
+        elif driven and correct:
+            sums = [outputs(member.real, inputs[member.name], self.integers) for member in driven]
+            wanted = [outputs(member.real, reals[member.name], None) for member in driven]
+            scale, offset = closing(_rows(sums).astype(np.float64), _rows(wanted), steps, scale=correct != "mean")
+        self.steps = torch.from_numpy(scale).float()
+        weight = constant(sites.stored(first.real, self.integers * scale[:, None, None, None]))
+        for member in self.members:
+            self.install(member, weight, offset, grids.get(member.name))
+        self.measures = self.measure(driven, grids, inputs, reals)
 
-    def drive(self, layer: Any, values: Tensor) -> Grid:
-        """Quantize a convolution or linear layer that gets `values`; its grid."""
-        plan, options = self.plan, self.plan.options
-        real = self.calls[0].first
-        axis = -1 if isinstance(layer, nn.Linear) else 1
-        range_of = torch.stack([torch.stack(call.first.aminmax()) for call in self.calls])
-        grid = Grid.choose(range_of, values, axis, plan.fine, options)
-        inputs = grid(values)
-        weights = sites.kernels(self.real)
-        calibrated = options.get("calibrated", True)
-        rows = partial(sites.rows, layer, inputs, real) if calibrated else partial(prior.moments, weights.shape)
-        integers, steps = quantized(plan, weights, rows)
-        if options["correct"] and not calibrated:
-            steps = prior.keep_power(weights, integers, steps)
-        scaled = torch.from_numpy(steps).float()
-        layer.weight = _constant(sites.stored(layer, integers.astype(np.float64)))
-        bias, layer.bias = layer.bias, None
-        sums = layer(inputs)
-        target = self.real(real)
-        if options["correct"] and calibrated:
-            last = [sites.channel_last(layer, part).double().numpy()[:, None, None] for part in (sums, target)]
-            fitted, offset = closing(last[0], last[1], steps, scale=options["correct"] != "mean")
-            scaled, bias = torch.from_numpy(fitted).float(), torch.from_numpy(offset).float()
-        layer.weight = _constant(sites.stored(layer, integers * scaled.double().numpy()[:, None, None, None]))
-        layer.bias = None if bias is None else _constant(bias)
-        error = float((layer(inputs) - target).norm() / max(float(target.norm()), 1e-30))
-        self.result = Result(integers, scaled, self.measure(layer, grid, values, integers, error))
-        self.calls = []
-        return grid
+    def quantized(self, weights: np.ndarray[Any, np.dtype[np.float64]], rows: Any) -> tuple[Ints, Any]:
+        """Integers within the limit and steps of (outputs, inputs, rows, columns), by the plan's method."""
+        own = self.plan.options
+        options = Options(own["k_weights"], own["xi"], own["order"], own["norm"], own["weight_limit"], rows, self.plan.share)
+        corrected = own["correct"] and own["calibrated"]
+        options = replace(options, corrected=corrected, name=self.plan.name, extra=own["extra"])
+        integers, steps = quantizers.named(own["method"])(weights, options)
+        return np.clip(integers, -own["weight_limit"], own["weight_limit"]), steps
 
-    def store(self, layer: Any, call: Call) -> None:
-        """Quantize the matrices of a layer that computes with them itself."""
-        parts, steps = [], []
-        outputs = self.real(*self.calls[0].arguments, **self.calls[0].keywords)
-        first = outputs[0] if isinstance(outputs, tuple) else outputs
-        for name in sites.matrices(layer):
-            owner, _, short = name.rpartition(".")
-            part = layer.get_submodule(owner)
-            matrix = getattr(part, short).detach().double().numpy()
-            found = sites.matrix_rows(layer, name, call.first, self.calls[0].first, first)
-            integers, step = quantized(self.plan, matrix[:, :, None, None], None if found is None else partial(_same, found))
-            setattr(part, short, _constant(torch.from_numpy(integers[:, :, 0, 0] * step[:, None]).float()))
-            parts.append(integers.reshape(-1))
-            steps.append(torch.from_numpy(step).float())
-        if isinstance(layer, nn.RNNBase):
-            layer.flatten_parameters()
-        reached = layer(*call.arguments, **call.keywords)
-        difference = (reached[0] if isinstance(reached, tuple) else reached) - first
-        error = float(difference.norm() / max(float(first.norm()), 1e-30))
-        joined = np.concatenate(parts)
-        largest = int(np.abs(joined).max(initial=0)).bit_length()
-        share, samples = float((joined != 0).mean()), int(np.abs(joined).sum())
-        measures = LayerMeasures(
-            self.plan.name, type(layer).__name__, largest, largest + 1, 0, 0, 0, share, 1.0, samples, 0.0, 0, share, error, 0, 0
-        )
-        self.result = Result(joined, torch.cat(steps), measures)
-        self.calls = []
+    def install(self, member: Member, weight: nn.Parameter, offset: np.ndarray[Any, Any], grid: Grid | None) -> None:
+        """Real values, integers and grid into the layer of the quantized network."""
+        layer, fresh = member.layer, not hasattr(member.layer, "integers")
+        layer.weight = weight
+        kind = torch.int8 if np.abs(self.integers).max(initial=0) < 128 else torch.int16
+        layer.register_buffer("integers", torch.from_numpy(self.integers).to(kind))
+        layer.register_buffer("steps", self.steps)
+        if grid is None:
+            return
+        bias = member.real.bias
+        if bias is not None or self.plan.options["correct"]:
+            layer.bias = constant(torch.from_numpy(offset).float() + (0 if bias is None else bias))
+        layer.counts = Counts(grid)
+        if fresh:
+            layer.register_forward_pre_hook(emulate, with_kwargs=True)
 
-    def measure(self, layer: Any, grid: Grid, values: Tensor, integers: Ints, error: float) -> LayerMeasures:
-        """The measures of a driven layer on what the quantized network gave it."""
-        counts, cut = grid.counts(values)
-        magnitudes, weights = counts.abs(), np.abs(integers)
-        masked: Any = copy.deepcopy(layer)
-        masked.weight, masked.bias = _constant(sites.stored(layer, (weights > 0).astype(np.float64))), None
-        few = (magnitudes[:MEASURED] > 0).float()
-        calls_ratio = self.plan.multiplies * len(few)
-        pairs = float(masked(few).double().sum()) * len(self.calls)
-        weight_bits = int(weights.max(initial=0)).bit_length()
-        activation_bits, signed_bits = grid.bits(counts)
+    def measure(self, driven: list[Member], grids: Any, inputs: Any, reals: Any) -> LayerMeasures:
+        """The measures on what the quantized network gave."""
+        plan, weights = self.plan, np.abs(self.integers)
+        bits = int(weights.max(initial=0)).bit_length()
+        size = nonzero = samples = cut = 0
+        activation_bits = (0, 0)
+        pairs = off = norm = 0.0
+        kept = (weights > 0).astype(np.float64)
+        for member in driven:
+            grid = grids[member.name]
+            for (values, _), made, real in zip(member.pairs(), inputs[member.name], reals[member.name], strict=True):
+                counts, lost = grid.counts(values)
+                magnitudes = counts.abs()
+                size, nonzero = size + magnitudes.numel(), nonzero + int((magnitudes > 0).sum())
+                samples, cut = samples + int(magnitudes.sum(dtype=torch.float64)), cut + int(lost.sum())
+                activation_bits = max(activation_bits, grid.bits(counts))
+                few = (magnitudes[:MEASURED] > 0).float()
+                found = bare(member.real, kept)(few).double().sum()
+                pairs += float(found) * len(values) / max(len(few), 1)
+                target = member.real(real)
+                off += float((member.layer.forward(made) - target).square().sum())
+                norm += float(target.square().sum())
+        if not driven:
+            float_weight = self.members[0].real.weight
+            off, norm = float((self.members[0].layer.weight - float_weight).square().sum()), float(float_weight.square().sum())
         return LayerMeasures(
-            self.plan.name,
-            type(layer).__name__,
-            weight_bits,
-            weight_bits + 1,
-            activation_bits,
-            signed_bits,
-            values[0].numel(),
+            plan.name,
+            type(self.members[0].layer).__name__,
+            bits,
+            bits + 1,
+            *activation_bits,
+            round(size / plan.inputs),
             float((weights > 0).mean()),
-            float((magnitudes > 0).float().mean()),
+            nonzero / size if size else 1.0,
             int(weights.sum()),
-            float(magnitudes.sum(dtype=torch.float64) / len(values)),
-            round(self.plan.multiplies),
-            pairs / calls_ratio if calls_ratio else 0.0,
-            error,
-            int((weights >= self.plan.options["weight_limit"]).sum()) if self.plan.options["method"] == "mcq" else 0,
-            int(cut.sum()),
+            samples / plan.inputs,
+            round(plan.multiplies / plan.inputs),
+            pairs / plan.multiplies if plan.multiplies else 0.0,
+            (off / max(norm, 1e-60)) ** 0.5,
+            int((weights >= plan.options["weight_limit"]).sum()) if plan.options["method"] == "mcq" else 0,
+            cut,
         )
 
-
-def quantized(plan: Plan, weights: np.ndarray[Any, np.dtype[np.float64]], rows: Any) -> tuple[Ints, Any]:
-    """Integers within the limit and steps of (outputs, inputs, rows, columns), by the plan's method."""
-    own = plan.options
-    options = Options(own["k_weights"], own["xi"], own["order"], own["norm"], own["weight_limit"], rows, plan.share)
-    corrected = own["correct"] and own.get("calibrated", True)
-    options = replace(options, corrected=corrected, name=plan.name, extra=own["extra"])
-    integers, steps = quantizers.named(own["method"])(weights, options)
-    return np.clip(integers, -own["weight_limit"], own["weight_limit"]), steps
+    def forget(self) -> None:
+        """Give back the memory of what was calibrated on."""
+        for member in self.members:
+            member.calls, member.seen = [], []
 
 
-def _emulate(grid: Grid, _: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+def rows_of(driven: list[Member], inputs: Any, reals: Any) -> Rows:
+    """What the kernels are multiplied with, over all calls of all layers."""
+    found = [(member, *pair) for member in driven for pair in zip(inputs[member.name], reals[member.name], strict=True)]
+    return joined([sites.rows(member.real, quantized, real, 1 / len(found)) for member, quantized, real in found])
+
+
+def outputs(layer: Any, inputs: list[Tensor], integers: Ints | None) -> Tensor:
+    """(anything, channels), without bias, of a layer or of its integers."""
+    chosen = bare(layer, sites.kernels(layer) if integers is None else integers.astype(np.float64))
+    return torch.cat([sites.channel_last(layer, chosen(values)) for values in inputs])
+
+
+def bare(layer: Any, kernels: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+    """A layer with other weights and no bias."""
+    result = copy.copy(layer)
+    result._parameters = {"weight": constant(sites.stored(layer, kernels)), "bias": None}
+    return result
+
+
+def emulate(layer: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """What a quantized layer takes: its first argument as counts."""
     if arguments:
-        return (grid(arguments[0]), *arguments[1:]), keywords
-    return arguments, {**keywords, "input": grid(keywords["input"])}
+        return (layer.counts(arguments[0]), *arguments[1:]), keywords
+    return arguments, {**keywords, "input": layer.counts(keywords["input"])}
 
 
-def _constant(values: Tensor) -> nn.Parameter:
+def constant(values: Tensor) -> nn.Parameter:
+    """A parameter that is not trained."""
     return nn.Parameter(values, requires_grad=False)
 
 
-def _same(found: Any) -> Any:
-    return found
+def _rows(parts: list[Tensor]) -> Any:
+    """(rows, 1, 1, channels), as `closing` has it."""
+    return torch.cat(parts).numpy()[:, None, None]

@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-FOLDS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+from galton.calibration import Inputs
+from galton.graphs.sites import DRIVEN, TRANSPOSED
+
+FOLDS = DRIVEN
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TOLERANCE = 1e-3
 """Largest change of an output, relative to the largest output, that folding may make."""
 
 
-def prepare(module: nn.Module, example: Tensor) -> nn.Module:
-    """A copy on the host in eval mode, its parametrizations resolved, batch-norm folded where that changes nothing."""
-    plain = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
-    for part in plain.modules():
-        parametrized: Any = part.parametrizations if parametrize.is_parametrized(part) else ()
-        for name in list(parametrized):
-            parametrize.remove_parametrizations(part, name, leave_parametrized=True)
-    pairs = followers(plain, example)
+def folded(module: nn.Module, example: Inputs) -> nn.Module:
+    """`module`, or a copy with batch-norm folded where that changes nothing."""
+    pairs = followers(module, example)
     if not pairs:
-        return plain
-    folded = copy.deepcopy(plain)
+        return module
+    copied = copy.deepcopy(module)
     for layer, norm in pairs:
-        fold(folded.get_submodule(layer), folded.get_submodule(norm))
-        folded.set_submodule(norm, nn.Identity())
-    with torch.no_grad():
-        wanted, found = (flatten(network(example)) for network in (plain, folded))
+        fold(copied.get_submodule(layer), copied.get_submodule(norm))
+        copied.set_submodule(norm, nn.Identity())
+    wanted, found = (flatten(example.map(Tensor.clone).run(network)) for network in (module, copied))
     near = all(
         float((one - other).abs().max()) <= TOLERANCE * max(float(one.abs().max()), 1e-30)
         for one, other in zip(wanted, found, strict=True)
         if one.numel()
     )
-    return folded if near else plain
+    return copied if near else module
 
 
-def followers(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
+def followers(module: nn.Module, example: Inputs) -> list[tuple[str, str]]:
     """Names of a layer and the batch-norm that alone takes its output, both called once."""
     outputs: list[tuple[str, Tensor]] = []
     taken: list[tuple[str, Tensor]] = []
@@ -58,8 +54,7 @@ def followers(module: nn.Module, example: Tensor) -> list[tuple[str, str]]:
 
             handles.append(part.register_forward_pre_hook(enters))
     try:
-        with torch.no_grad():
-            module(example)
+        example.map(Tensor.clone).run(module)
     finally:
         for handle in handles:
             handle.remove()
@@ -80,10 +75,9 @@ def fold(layer: Any, norm: Any) -> None:
         scale = scale * norm.weight.double()
     shift = -mean * scale if norm.bias is None else norm.bias.double() - mean * scale
     weight: Tensor = layer.weight.double()
-    if isinstance(layer, nn.ConvTranspose2d):
-        groups = layer.groups
-        parts = weight.reshape(groups, len(weight) // groups, *weight.shape[1:]) * scale.reshape(groups, 1, -1, 1, 1)
-        weight = parts.reshape(weight.shape)
+    if isinstance(layer, TRANSPOSED):
+        parts = weight.unflatten(0, (layer.groups, -1))
+        weight = (parts * scale.reshape(layer.groups, 1, -1, *[1] * (weight.ndim - 2))).flatten(0, 1)
     else:
         weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
     if layer.bias is not None:
@@ -95,7 +89,7 @@ def flatten(outputs: Any) -> list[Tensor]:
     """The floating-point tensors of whatever a network returns, in order."""
     if isinstance(outputs, Tensor):
         return [outputs] if outputs.is_floating_point() else []
-    if isinstance(outputs, dict):
+    if isinstance(outputs, Mapping):
         outputs = list(outputs.values())
     if isinstance(outputs, tuple | list):
         return [tensor for part in outputs for tensor in flatten(part)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from galton import clipping, streaming
 from galton.arith import HALF, ONE, initial_residue, sample_count
@@ -23,7 +23,8 @@ FLOAT_BITS = 32
 class Grid:
     """Counts of a layer's input.
 
-    scale: of a raw step; low, high: range of the raw bytes. axis: that of the channels, which the walk goes through first.
+    scale: of a raw step; low, high: range of the raw bytes. axis: that of the channels from behind, which the walk goes through
+    first.
     """
 
     activation: Activation
@@ -33,8 +34,8 @@ class Grid:
     axis: int
 
     @classmethod
-    def choose(cls, extremes: Tensor, quantized: Tensor, axis: int, fine: bool, options: Mapping[str, Any]) -> Grid:
-        """The grid for inputs of the float network within `extremes`, and the mean of the quantized network's.
+    def choose(cls, extremes: Tensor, quantized: Sequence[Tensor], axis: int, fine: bool, options: Mapping[str, Any]) -> Grid:
+        """The grid for inputs of the float network within `extremes`, and the mean of the quantized network's, call by call.
 
         fine: the raw bytes themselves.
         """
@@ -46,19 +47,19 @@ class Grid:
         if fine or options["activations"] == "bypass":
             return plain
         if options["activations"] == "aciq":
-            limit = clipping.edge(
-                quantized.numpy(), options["activation_bits"], options["activation_clipping"], relu=smallest == 0
-            )
+            known = np.concatenate([values.numpy().reshape(-1) for values in quantized])
+            limit = clipping.edge(known, options["activation_bits"], options["activation_clipping"], relu=smallest == 0)
             scale, low, high = raw_range(max(smallest, -limit), min(largest, limit), signed=smallest < 0)
             step = clipping.step(options["activation_bits"], low, high)
             zone = min(round(options["dead_zone"] * ONE / step), COUNT_LIMIT)
             return cls(Activation("rounding", step, 0, HALF, zone), scale, low, high, axis)
-        mean = float(np.abs(plain.raw(quantized)).mean())
+        total = sum(int(np.abs(plain.raw(values)).sum()) for values in quantized)
+        mean = total / max(sum(values.numel() for values in quantized), 1)
         k = options["k_activations"]
         zone = min(round(options["dead_zone"] * mean / k), COUNT_LIMIT)
         residue = HALF if options["activations"] == "rounding" else initial_residue(options["xi"])
         if options["dynamic"]:
-            samples = max(1, sample_count(k, quantized[0].numel()))
+            samples = max(1, sample_count(k, quantized[0][0].numel()))
             return cls(Activation(options["activations"], 0, samples, residue, zone), scale, low, high, axis)
         step = min(max(round(ONE * k / mean), 1), LARGEST_STEP) if mean else LARGEST_STEP
         return cls(Activation(options["activations"], step, 0, residue, zone), scale, low, high, axis)
@@ -86,7 +87,7 @@ class Grid:
 
     def bits(self, counts: Tensor) -> tuple[int, int]:
         """Bits of the largest count, without and with a sign."""
-        largest = int(counts.abs().max()).bit_length()
+        largest = int(counts.abs().max()).bit_length() if counts.numel() else 0
         return largest, largest + (self.low < 0)
 
     @cached_property
@@ -122,3 +123,32 @@ class Untouched(Grid):
     def __call__(self, values: Tensor) -> Tensor:
         """The values."""
         return values
+
+
+MODES = ("bypass", "rounding", "monte_carlo", "float")
+
+
+class Counts(nn.Module):
+    """The grid of a layer, as a part of it: its numbers are in the state dict."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The real values that the layer multiplies with."""
+        return self.grid(values)
+
+    def get_extra_state(self) -> Tensor:
+        """The grid as nine numbers."""
+        grid, activation = self.grid, self.grid.activation
+        mode = "float" if isinstance(grid, Untouched) else activation.mode
+        rule = (MODES.index(mode), activation.step, activation.samples, activation.residue, activation.dead_zone)
+        return torch.tensor([*rule, grid.scale, grid.low, grid.high, grid.axis], dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse of get_extra_state."""
+        mode, step, samples, residue, zone, scale, low, high, axis = state.tolist()
+        name = MODES[int(mode)]
+        activation = Activation("bypass" if name == "float" else name, int(step), int(samples), int(residue), int(zone))
+        self.grid = (Untouched if name == "float" else Grid)(activation, scale, int(low), int(high), int(axis))

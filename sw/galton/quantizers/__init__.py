@@ -59,6 +59,7 @@ METHODS = {
     "aciq": "galton.quantizers.aciq:quantize",
     "maly_saab": "galton.quantizers.maly_saab:quantize",
     "gpfq": "galton.quantizers.gpfq:quantize",
+    "squant": "galton.quantizers.squant:quantize",
     "gptq": "galton.quantizers.gptq:quantize",
 }
 """Where the function of each method is."""
@@ -93,8 +94,12 @@ EXTRA: dict[str, dict[str, str]] = {
         "allocate": "bits differ by channel, where they are fewer than 5",
         "norm": "restore each channel's norm, true unless told",
     },
-    "maly_saab": {"rank": "directions of the data that are kept exactly, 24 at most unless told"},
-    "gpfq": {"centred": "moments about the means"},
+    "maly_saab": {
+        "rank": "directions of the data that are kept exactly, 24 at most unless told",
+        "alphabet": "'grid' (unless told), or 'binary' for -c and c",
+        "centred": "moments about the means, true unless told",
+    },
+    "gpfq": {"centred": "moments about the means", "order": "'array' (unless told), or 'power' for strong inputs first"},
     "gptq": {"damping": "of H, share of the mean diagonal, 0.01", "regress": "start from the regression to the float outputs"},
 }
 """What each method takes as `extra`, and what it means; one that is not here takes nothing."""
