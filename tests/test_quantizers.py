@@ -167,6 +167,14 @@ def test_allocation_gives_whole_planes_to_wide_channels():
     assert set(np.abs(same).reshape(6, -1).max(axis=1)) <= set(range(9, 16))
 
 
+def test_nothing_is_clipped_beyond_the_largest():
+    """Of uniform weights alpha is far beyond the largest: the steps are then those of rounding to nearest."""
+    weights = np.random.default_rng(0).uniform(-1, 1, (4, 8, 3, 3))
+    found, expected = aciq.quantize(weights, Options(1.0, extra={"norm": False})), nearest.channel(weights, Options(1.0))
+    assert np.allclose(found[1], expected[1])
+    assert np.array_equal(found[0], expected[0])
+
+
 def test_one_bit_is_two_values_of_which_none_is_zero():
     weights = np.random.default_rng(0).laplace(size=(3, 5, 3, 3))
     integers, step = aciq.quantize(weights, Options(1.0, extra={"bits": 1, "norm": False}))
