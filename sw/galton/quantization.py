@@ -14,6 +14,7 @@ from galton import choices, fitting, graphs, importer, lowering, quantizers, ref
 from galton.choices import LARGEST_WEIGHT
 from galton.errors import AcceleratorWarning, CalibrationError, GaltonError, UnsupportedLayer
 from galton.importer import Head, Imported
+from galton.input_grid import on_grid
 from galton.lowering import Lowered
 from galton.metrics import LayerMeasures, Report
 from galton.network import Network
@@ -145,7 +146,8 @@ def quantize(
         fits the bias alone, to the mean.
     skip_first_activation, skip_last_activation: raw integers into the first and the last layer with weights, or the finest step
         that its accumulators can hold. They cost little work and carry most of the loss.
-    input_range: smallest and largest input; by default those of the calibration data. input_shape: of one, where there is none.
+    input_range: smallest and largest input; by default those of the calibration data; but see galton.input_grid.
+    input_shape: of one input, where there is no calibration data.
     layers: by layer name or shell-like pattern, settings that replace the general ones: those of choices.BY_LAYER.
     skip: names or patterns of layers that stay in float, which the accelerator cannot do.
     weight_limit: weights beyond are cut to it, and counted in the report. 7 is what a plane of 4 bits holds; a layer with larger
@@ -283,7 +285,8 @@ def _integers(
             own["activation_clipping"],
         )
         chosen.append(settings)
-    flow = first = fitting.input_flow(inputs.single, input_range)
+    values = on_grid(inputs.single, lowered.run) if input_range is None else inputs.single
+    flow = first = fitting.input_flow(values, input_range)
     fitted, measures = [], []
     for index, stage in enumerate(lowered.stages):
         after = next((later for later in range(index + 1, len(chosen)) if not fitting.plain(lowered.stages[later])), None)
