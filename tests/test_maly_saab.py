@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -68,26 +71,23 @@ def test_the_sup_norm_does_not_grow_on_the_alphabet_of_two(seed, size, rank, fau
     assert (np.abs(np.abs(moved) - 1) > 1e-9).sum(axis=1).max() <= len(maly_saab.row_space(data))
 
 
-@pytest.mark.parametrize(("size", "published"), [(100, 0.47), (400, 0.14), (1600, 0.067)])
-def test_the_synthetic_errors_of_few_samples(size, published):
-    """Published figures are of one draw: within what 9 of 10 draws give, and all far below rounding's 1 to 1.5."""
-    walked, rounded = synthetic(size, 200)
-    assert np.quantile(walked, 0.05) < published < np.quantile(walked, 0.95)
+@pytest.fixture(scope="module")
+def tool():
+    """tools/maly_saab.py."""
+    found = importlib.util.spec_from_file_location("maly_saab_tool", Path(__file__).parents[1] / "tools" / "maly_saab.py")
+    assert found and found.loader
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("size", [100, 400, 1600])
+def test_the_synthetic_errors_of_few_samples(tool, size):
+    """A published figure is of one draw: within what 9 of 10 draws give, and all far below rounding's 1 to 1.5."""
+    walked, rounded = tool.errors(size)
+    assert np.quantile(walked, 0.05) < tool.PUBLISHED[size] < np.quantile(walked, 0.95)
     assert np.median(walked) == pytest.approx(0.27 * (100 / size) ** 0.47, rel=0.15)
     assert 0.8 < np.median(rounded) < 1.5
-
-
-def synthetic(size: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """Relative errors of the outputs of five samples, by the walk and by rounding alone, of weights in -1..1 as signs."""
-    generator = np.random.default_rng(size)
-    errors = []
-    for _ in range(draws):
-        data, weights = generator.normal(size=(5, size)), generator.uniform(-1, 1, (1, size))
-        signs, largest = maly_saab.binary(weights, data)
-        found = [(own * largest[:, None] - weights) @ data.T for own in (signs, np.where(weights < 0, -1, 1))]
-        errors.append([np.linalg.norm(one) / np.linalg.norm(weights @ data.T) for one in found])
-    walked, rounded = np.array(errors).T
-    return walked, rounded
 
 
 def test_many_columns_keep_their_products():

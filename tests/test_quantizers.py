@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -165,6 +167,14 @@ def test_allocation_gives_whole_planes_to_wide_channels():
     assert set(np.abs(same).reshape(6, -1).max(axis=1)) <= set(range(9, 16))
 
 
+def test_nothing_is_clipped_beyond_the_largest():
+    """Of uniform weights alpha is far beyond the largest: the steps are then those of rounding to nearest."""
+    weights = np.random.default_rng(0).uniform(-1, 1, (4, 8, 3, 3))
+    found, expected = aciq.quantize(weights, Options(1.0, extra={"norm": False})), nearest.channel(weights, Options(1.0))
+    assert np.allclose(found[1], expected[1])
+    assert np.array_equal(found[0], expected[0])
+
+
 def test_one_bit_is_two_values_of_which_none_is_zero():
     weights = np.random.default_rng(0).laplace(size=(3, 5, 3, 3))
     integers, step = aciq.quantize(weights, Options(1.0, extra={"bits": 1, "norm": False}))
@@ -208,19 +218,25 @@ def test_aciq_refuses_what_it_does_not_know():
         aciq.quantize(np.ones((1, 1, 1, 1)), Options(1.0, extra={"bits": 9}))
 
 
-def test_path_following_by_moments_is_path_following():
+@pytest.mark.parametrize("order", gpfq.ORDERS)
+def test_path_following_by_moments_is_path_following(order):
     weights, options = problem(noise=0.3)
-    integers, step = gpfq.quantize(weights, options)
+    integers, step = gpfq.quantize(weights, replace(options, extra={"order": order}))
     rows = options.rows()
     real, inputs = rows.real[0], rows.quantized[0]
     for neuron in range(6):
         carried = np.zeros(len(real))
         flat = weights[neuron].reshape(-1)
-        for t in range(18):
+        for t in np.argsort(-(inputs**2).sum(axis=0)) if order == "power" else range(18):
             carried += flat[t] * real[:, t]
             q = np.clip(np.round(inputs[:, t] @ carried / (inputs[:, t] @ inputs[:, t]) / step[neuron]), -7, 7)
             carried -= q * step[neuron] * inputs[:, t]
             assert q == integers[neuron].reshape(-1)[t]
+
+
+def test_path_following_refuses_other_orders():
+    with pytest.raises(GaltonError, match="order must be one of array, power, not 'up'"):
+        gpfq.quantize(np.ones((1, 1, 3, 3)), Options(1.0, extra={"order": "up"}))
 
 
 def test_feedback_is_greedy_rounding_with_the_rest_refitted():

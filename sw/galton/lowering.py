@@ -82,6 +82,13 @@ class Lowered:
     stages: tuple[Stage, ...]
     output_map: tuple[int, int, int]
 
+    def run(self, inputs: Tensor) -> Tensor:
+        """The float network's outputs, (n, channels, rows, columns), of inputs (n, channels, rows, columns) or (n, features)."""
+        values = inputs if inputs.ndim == 4 else inputs[:, :, None, None]
+        for stage in self.stages:
+            values = stage.finish(stage.sums(values))
+        return values
+
 
 def lower(layers: tuple[FloatLayer, ...], input_shape: tuple[int, ...]) -> Lowered:
     """The stages of float layers for inputs (channels, rows, columns) or (features,).

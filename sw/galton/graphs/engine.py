@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from galton.graphs.checks import left_in_float
 from galton.graphs.expansion import prepare
 from galton.graphs.fit import Member, Plan, Site, bare, emulate
 from galton.graphs.module import EmulatedModule
+from galton.input_grid import on_grid
 
 
 @dataclass
@@ -38,6 +40,8 @@ def quantize(
     Raises CalibrationError, UnsupportedLayer where no layer can be quantized.
     """
     plain = _prepared(module, inputs.first(2))
+    if inputs.single is not None and input_range is None and options["activations"] != "float":
+        inputs = inputs.map(partial(on_grid, network=plain))
     taken = run(plain, inputs)
     if not taken:
         raise UnsupportedLayer("The network calls no layer with weights that can be quantized: nothing is left to do")

@@ -59,6 +59,7 @@ METHODS = {
     "aciq": "galton.quantizers.aciq:quantize",
     "maly_saab": "galton.quantizers.maly_saab:quantize",
     "gpfq": "galton.quantizers.gpfq:quantize",
+    "squant": "galton.quantizers.squant:quantize",
     "gptq": "galton.quantizers.gptq:quantize",
 }
 """Where the function of each method is."""
@@ -98,7 +99,7 @@ EXTRA: dict[str, dict[str, str]] = {
         "alphabet": "'grid' (unless told), or 'binary' for -c and c",
         "centred": "moments about the means, true unless told",
     },
-    "gpfq": {"centred": "moments about the means"},
+    "gpfq": {"centred": "moments about the means", "order": "'array' (unless told), or 'power' for strong inputs first"},
     "gptq": {"damping": "of H, share of the mean diagonal, 0.01", "regress": "start from the regression to the float outputs"},
 }
 """What each method takes as `extra`, and what it means; one that is not here takes nothing."""
@@ -113,11 +114,13 @@ def check_extra(method: str, extra: Mapping[str, Any]) -> None:
         raise GaltonError(f"extra: method {method!r} has no {unknown}; it takes{takes}")
 
 
-def named(method: str) -> Quantizer:
-    """The quantizer called `method`.
+def named(method: str | Quantizer) -> Quantizer:
+    """The quantizer called `method`, or a quantizer itself.
 
     Raises GaltonError naming the known ones.
     """
+    if callable(method):
+        return method
     if method not in METHODS:
         raise GaltonError(f"There is no method {method!r} of quantization; the known ones are {', '.join(METHODS)}")
     module, _, function = METHODS[method].partition(":")

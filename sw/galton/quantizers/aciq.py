@@ -109,6 +109,8 @@ def better(laplace: Reals, gauss: Reals) -> str:
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     """The method "aciq": each channel clipped at its alpha, 2 alpha / 2^M a step, zero in the middle: 2^M - 1 levels in use.
 
+    Where that would reach beyond the largest magnitude, the step is the one that ends there.
+
     extra: "bits", by default those of `limit`. "distribution": "laplace" (default), "gauss" or "fit", the likelier one.
     "allocate": below 5 bits, bits differ by channel, `bits` on average: no bits are zeros, one is two values; beyond `limit` they
     are cut. "norm": the step times the correction's xi (default); the mean is left to the closing bias.
@@ -131,7 +133,9 @@ def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     if extra.get("allocate") and bits < ALLOCATED_BELOW:
         each = allocate(width * clipped * alive, bits).astype(np.float64)
     alpha = width * np.array([clipping(max(float(own), 1.0), distribution) for own in each])
-    step = np.where(alive, 2 * alpha / 2**each, largest)
+    # Nothing is clipped beyond the largest: there a finer step is free.
+    step = np.minimum(2 * alpha / 2**each, largest / np.maximum(2 ** (each - 1) - 1, 1))
+    step = np.where(alive, step, largest)
     limits = np.minimum(np.maximum(2 ** (each - 1) - 1, 0), options.limit)
     limits = np.where(alive, limits, 1)
     integers = np.clip(round_to(rows, step, options.limit), -limits[:, None], limits[:, None]).astype(np.int64)

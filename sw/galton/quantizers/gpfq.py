@@ -11,23 +11,33 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from galton.errors import GaltonError
 from galton.quantizers import Options
 from galton.quantizers.moments import of
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
+ORDERS = ("array", "power")
 
 
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     """The method "gpfq" on the grid of step mean |w| / k by channel, within +-limit.
 
-    extra: "centred": moments about the means, for layers whose bias is fitted afterwards.
+    extra: "centred": moments about the means, for layers whose bias is fitted afterwards. "order": weights as stored ("array") or
+    those of the strongest inputs first ("power").
     """
+    order = options.extra.get("order", "array")
+    if order not in ORDERS:
+        raise GaltonError(f"extra: order must be one of {', '.join(ORDERS)}, not {order!r}")
     step = np.abs(weights.reshape(len(weights), -1)).mean(axis=1) / options.k
     neurons, found = of(weights, options, centred=bool(options.extra.get("centred", False)))
     steps = step.reshape(neurons.shape[:2])
-    parts = [follow(*group, options.limit) for group in zip(neurons, found.h, found.c, steps, strict=True)]
-    return np.stack(parts).reshape(weights.shape), step
+    result = np.zeros(neurons.shape, np.int64)
+    for group, (h, c) in enumerate(zip(found.h, found.c, strict=True)):
+        walk = np.argsort(-np.diag(h), kind="stable") if order == "power" else np.arange(len(h))
+        turned = np.ix_(walk, walk)
+        result[group][:, walk] = follow(neurons[group][:, walk], h[turned], c[turned], steps[group], options.limit)
+    return result.reshape(weights.shape), step
 
 
 def follow(neurons: Reals, h: Reals, c: Reals, step: Reals, limit: int) -> Ints:
