@@ -40,6 +40,8 @@ STILL = 1e-12
 """Variance of a channel's sums over their squared mean up to which it is what rounding makes of a constant."""
 COARSER = 1.25
 """Factor by which the output's scale grows until its integers fit."""
+STILL = 1e-12
+"""Variance by squared mean up to which sums count as constant: what is left then is rounding, and a fit to it is anything."""
 
 
 @dataclass(frozen=True)
