@@ -115,11 +115,13 @@ def check_extra(method: str, extra: Mapping[str, Any]) -> None:
         raise GaltonError(f"extra: method {method!r} has no {unknown}; it takes{takes}")
 
 
-def named(method: str) -> Quantizer:
-    """The quantizer called `method`.
+def named(method: str | Quantizer) -> Quantizer:
+    """The quantizer called `method`, or a quantizer itself.
 
     Raises GaltonError naming the known ones.
     """
+    if callable(method):
+        return method
     if method not in METHODS:
         raise GaltonError(f"There is no method {method!r} of quantization; the known ones are {', '.join(METHODS)}")
     module, _, function = METHODS[method].partition(":")
