@@ -72,9 +72,7 @@ def cost_of(wanted: Reals, h: Reals, integers: Ints, step: Reals, price: float) 
     return np.asarray(((error @ h) * error).sum(axis=1) + price * (integers != 0).sum(axis=1))
 
 
-def descend(
-    wanted: Reals, h: Reals, integers: Ints, step: Reals, limit: int, price: float, passes: int, kicks: int = 0
-) -> Reals:
+def descend(wanted: Reals, h: Reals, integers: Ints, step: Reals, limit: int, price: float, passes: int, kicks: int = 0) -> Reals:
     """Coordinate descent on `integers` (neurons, n) in place, up to `passes` times; the steps, refitted before each.
 
     Then `kicks` times more from a few weights set at random, which is undone unless it ends lower: no neuron's
