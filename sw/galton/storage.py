@@ -32,8 +32,7 @@ def save(network: Network, path: Path | str, report: dict[str, Any] | None = Non
         "layers": [scalars(layer) for layer in network.layers],
         "report": report or {},
     }
-    content["digest"] = digest(content, arrays)
-    save_file(arrays, str(path), metadata={"galton": json.dumps(content)})
+    write(content, arrays, path)
 
 
 def load(path: Path | str) -> tuple[Network, dict[str, Any]]:
@@ -41,12 +40,29 @@ def load(path: Path | str) -> tuple[Network, dict[str, Any]]:
 
     Raises ImageError for a file that is not such a file, truncated, corrupted, or of another version.
     """
+    content, arrays = read(path)
+    if "layers" not in content:
+        raise ImageError(f"{path} holds a network of another graph than the accelerator's: galton.load(path, module) reads it")
+    try:
+        return restore(content, arrays), content["report"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ImageError(f"{path} does not describe a network: {error}") from error
+
+
+def write(content: dict[str, Any], arrays: dict[str, Any], path: Path | str) -> None:
+    """Write JSON values and arrays with their digest."""
+    stated = {**content, "digest": digest(content, arrays)}
+    save_file(arrays, str(path), metadata={"galton": json.dumps(stated)})
+
+
+def read(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `write` wrote; raises ImageError as `load` does."""
     Path(path).open("rb").close()
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata, names = file.metadata() or {}, file.keys()
             arrays = {name: file.get_tensor(name) for name in names}
-        content = json.loads(metadata["galton"])
+        content: dict[str, Any] = json.loads(metadata["galton"])
         version = content["version"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ImageError(f"{path} is not a quantized network: {error}. `galton quantize` writes one") from error
@@ -55,10 +71,7 @@ def load(path: Path | str) -> tuple[Network, dict[str, Any]]:
     stated = content.pop("digest", None)
     if stated != digest(content, arrays):
         raise ImageError(f"{path} is corrupted: its digest does not match its contents. Quantize the model again")
-    try:
-        return restore(content, arrays), content["report"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ImageError(f"{path} does not describe a network: {error}") from error
+    return content, arrays
 
 
 def narrow(array: Ints) -> np.ndarray[Any, Any]:
