@@ -2,7 +2,7 @@
 
 Networks for the accelerator are files of galton.storage. Those of any other graph hold the state dict of their module, in which a
 quantized layer `<name>` has `<name>.integers` (outputs, inputs of a group, kernel), `<name>.steps` (outputs,), the real value of
-one, `<name>.bias`, and `<name>.counts._extra_state`, the nine numbers of its input's grid (galton.graphs.grid.Counts), but no float
+one, `<name>.bias`, and `<name>.counts._extra_state`, nine numbers for its input: its grid (galton.graphs.grid.Counts), no float
 weight: that is integers times steps. The metadata entry `galton` holds JSON text in both.
 """
 
@@ -41,7 +41,7 @@ def save(quantized: QuantizedModule | graphs.EmulatedModule, path: Path | str) -
         "output_map": quantized.output_map,
         "head": None if head is None else [head.operator, head.arguments, head.keywords],
     }
-    storage.save(quantized.network, path, {**quantized.report(), "module": described})
+    storage.save(quantized.network, path, quantized.report(), described)
 
 
 def load(path: Path | str, module: nn.Module | None = None) -> QuantizedModule | graphs.EmulatedModule:
@@ -57,7 +57,7 @@ def load(path: Path | str, module: nn.Module | None = None) -> QuantizedModule |
             raise GaltonError(f"{path} holds a network of any graph: galton.load(path, module) needs the float network's code")
         return load_graph(content, arrays, module, path)
     network, report = storage.load(path)
-    described = report.pop("module", None)
+    described = content.get("module")
     if described is None:
         raise ImageError(f"{path} holds a network without its torch module: galton.storage.load reads it")
     operator = described["head"]

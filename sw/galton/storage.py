@@ -1,7 +1,7 @@
 """Files of integer networks: safetensors with the arrays, and JSON with the rest; nothing in them can run.
 
 `<layer index>.weights|multiplier|bias` are the arrays in the narrowest integer type; the metadata entry `galton` holds the JSON
-text {version, digest, network, layers, report}, digest being the SHA-256 of the other keys and the arrays.
+text {version, digest, network, layers, report, module}, digest being the SHA-256 of the other keys and the arrays.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ VERSION = 1
 ARRAYS = ("weights", "multiplier", "bias")
 
 
-def save(network: Network, path: Path | str, report: dict[str, Any] | None = None) -> None:
-    """Write `network` and what its quantizer reported (JSON values)."""
+def save(network: Network, path: Path | str, report: dict[str, Any] | None = None, module: dict[str, Any] | None = None) -> None:
+    """Write `network`, what its quantizer reported, and what galton.saving needs for its torch module (JSON values)."""
     arrays = {f"{index}.{name}": narrow(getattr(layer, name)) for index, layer in enumerate(network.layers) for name in ARRAYS}
     content = {
         "version": VERSION,
         "network": {field.name: getattr(network, field.name) for field in fields(Network) if field.name != "layers"},
         "layers": [scalars(layer) for layer in network.layers],
         "report": report or {},
+        "module": module,
     }
     write(content, arrays, path)
 
