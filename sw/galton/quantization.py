@@ -272,7 +272,7 @@ def _integers(
 
     chosen = []
     for stage in lowered.stages:
-        own = choices.for_layer(options, [stage.name])
+        own = choices.for_layer(options, stage.name)
         is_first, is_last = stage.name in names[:1], stage.name in names[-1:]
         settings = fitting.Settings(
             quantizers.named(own["method"]),

@@ -22,7 +22,9 @@ def shared_options(folder: str) -> Callable[[Callable[..., Any]], Callable[..., 
     """The options of both commands; results go to `folder` unless told otherwise."""
     options = (
         click.option("--limit", type=click.IntRange(1), help="Measure on the first samples only."),
-        click.option("--calibration", type=click.IntRange(1), default=500, show_default=True, help="Inputs to calibrate with."),
+        click.option(
+            "--calibration", type=click.IntRange(0), default=500, show_default=True, help="Inputs to calibrate with; 0: no data."
+        ),
         click.option(
             "--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks: models.py, models/, sets/."
         ),
