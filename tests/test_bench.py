@@ -289,7 +289,7 @@ def test_mistakes_are_said_before_anything_runs(capsys, tmp_path, arguments, mes
 def test_the_page_draws_in_a_browser(tmp_path, kind) -> None:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    rows = [row(method, k, 0.1 * k, 80 + k + len(method)) for method in ("mcq", "nearest") for k in (1, 2, 3)]
+    rows = [row(method, k, 0.1 * k, 80 + k + len(method)) for method in ("galton", "nearest") for k in (1, 2, 3)]
     file = tmp_path / "report.html"
     file.write_text({"bench": page.bench, "sweep": page.sweep}[kind](rows, "Toy"))
     options = [
@@ -306,7 +306,8 @@ def test_the_page_draws_in_a_browser(tmp_path, kind) -> None:
     plots = re.findall(r'<div id="plot-\d+"', file.read_text())
     assert len(plots) >= 5
     assert len(re.findall(r'class="[^"]*\bsvg-container\b', drawn)) == len(plots)
-    points = 2 * len(rows) if kind == "bench" else len(rows)
+    points = 2 * len(rows) + 3 if kind == "bench" else len(rows)
+    assert ('id="contests"' in drawn) == ("less the other, %" in drawn) == (kind == "bench")
     assert len(re.findall(r'<path class="point\b', drawn)) >= points
     assert "&lt;toy&gt;" in drawn
     assert "<toy>" not in drawn

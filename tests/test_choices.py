@@ -41,8 +41,8 @@ def test_unknown_extra_is_refused_with_the_known_ones(network, settings, message
 def test_extra_belongs_to_its_method(network):
     options = {"method": "galton", "extra": {"price": 0.3}, "layers": {"2": {"method": "gptq"}, "0": {"extra": {"price": 0.1}}}}
     found = galton.quantize(*network, **options).options
-    assert choices.for_layer(found, ["0"])["extra"] == {"price": 0.1}
-    assert choices.for_layer(found, ["2"])["extra"] == {}
+    assert choices.for_layer(found, "0")["extra"] == {"price": 0.1}
+    assert choices.for_layer(found, "2")["extra"] == {}
 
 
 def test_without_data_weights_are_quantized_against_the_prior(network):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import galton
-from galton import golden
+from galton import fitting, golden
 
 
 def test_dynamic_norms_beyond_16_bits() -> None:
@@ -24,3 +24,12 @@ def test_dynamic_norms_beyond_16_bits() -> None:
     assert np.allclose(outputs, quantized(inputs[:4]).numpy())
     expected = network(inputs[:4]).detach().numpy()
     assert np.corrcoef(outputs.reshape(-1), expected.reshape(-1))[0, 1] > 0.95
+
+
+def test_a_channel_whose_sums_are_constant_but_for_rounding_keeps_its_step() -> None:
+    target = np.random.default_rng(0).standard_normal((1000, 1, 1, 2))
+    sums = np.concatenate([np.full((1000, 1, 1, 1), 0.1), target[..., 1:] * 2], axis=3)
+    assert 0 < sums[..., 0].var() < 1e-30
+    scale, bias = fitting.closing(sums, target, np.full(2, 0.7))
+    assert np.allclose(scale, [0.7, 0.5])
+    assert np.isclose(bias[0], target[..., 0].mean() - 0.07)

@@ -30,6 +30,9 @@ LAYERS = [
     (nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2), (5, 4, 11)),
     (nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1), (5, 4, 6, 5)),
     (nn.ConvTranspose2d(4, 6, (3, 2), stride=(1, 3), groups=2, dilation=(2, 1)), (5, 4, 6, 5)),
+    (nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, groups=2), (5, 4, 11)),
+    (nn.Conv3d(4, 6, (2, 3, 1), stride=(1, 2, 1), padding=(1, 0, 2), groups=2), (5, 4, 4, 5, 6)),
+    (nn.ConvTranspose3d(4, 6, (2, 3, 1), stride=(2, 1, 1), output_padding=(1, 0, 0)), (5, 4, 3, 4, 2)),
     (nn.Linear(7, 6), (5, 3, 7)),
 ]
 
@@ -106,7 +109,7 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 def test_batch_norm_folds_where_it_follows(everything):
     module, inputs = everything
-    plain = prepare(graphs.plain(module), Inputs.of(inputs[:2], "")).module
+    plain = prepare(graphs.plain(module), Inputs.of(inputs[:2], ""))
     assert isinstance(plain.norm, nn.Identity)
     assert isinstance(plain.loose, nn.BatchNorm2d)
     assert torch.allclose(plain(inputs), module(inputs), atol=1e-5)

@@ -9,6 +9,7 @@ from test_quantizers import output_error, problem
 from galton.errors import GaltonError
 from galton.quantizers import Options, named, prior, sampling
 from galton.quantizers.mcq import hits
+from galton.quantizers.moments import outputs_error
 
 LAPLACE = np.random.default_rng(0).laplace(size=60_000)
 
@@ -94,7 +95,7 @@ def test_the_best_of_more_offsets_is_no_worse(norm, corrected):
         extra = {"offsets": count, "descend": 0}
         chosen = Options(1.0, norm=norm, limit=50, rows=options.rows, corrected=corrected, extra=extra)
         integers, steps = sampling.quantize(weights, chosen)
-        errors.append(sampling.error(integers, steps, weights, found, fitted=corrected).sum())
+        errors.append(outputs_error(weights, integers, steps, found, fitted=corrected).sum())
     assert errors[0] >= errors[1] >= errors[2]
     assert errors[0] > errors[2]
 

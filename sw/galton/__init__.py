@@ -1,6 +1,7 @@
 """Galton: from a trained PyTorch network to a verified, sparse, integer accelerator, without retraining.
 
-`quantize`, `compile` and `simulate` are the whole path; `load_onnx` is for networks in ONNX files. They load what they need when
+`quantize`, `compile` and `simulate` are the whole path; `save` and `load` keep what `quantize` returns,
+`load_onnx` reads ONNX files. They load what they need when
 they are first used: importing galton does not import torch.
 """
 
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from galton.compiler import compile
     from galton.onnx_files import load as load_onnx
     from galton.quantization import quantize
+    from galton.saving import load, save
     from galton.simulation import simulate
 
 LAZY = {
     "quantize": ("galton.quantization", "quantize"),
+    "save": ("galton.saving", "save"),
+    "load": ("galton.saving", "load"),
     "load_onnx": ("galton.onnx_files", "load"),
     "compile": ("galton.compiler", "compile"),
     "simulate": ("galton.simulation", "simulate"),
@@ -57,8 +61,10 @@ __all__ = [
     "MissingTool",
     "UnsupportedLayer",
     "compile",
+    "load",
     "load_onnx",
     "named",
     "quantize",
+    "save",
     "simulate",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from math import inf
 from typing import Any
@@ -48,26 +48,36 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def for_layer(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The options of a layer that is called by one of `names`, the most general first, the last its own.
+def for_layer(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The options of a layer.
 
-    They are the general ones, replaced in turn by those of each pattern in `layers` that a name fits. With a seed, xi is drawn
-    for the layer.
+    They are the general ones, replaced in turn by those of each pattern in `layers` that a module around the layer fits, the
+    outermost first, and then by those of each that it fits itself. With a seed, xi is drawn for the layer.
     """
     result = dict(options)
-    for name in names:
+    for path in paths(name):
         for pattern, own in options["layers"].items():
-            if matches([name], [pattern]):
+            if _fits(path, pattern):
                 changed = own.get("method", result["method"]) != result["method"]
                 result.update({"extra": {}, **own} if changed else own)
     if result["seed"] is not None:
-        result["xi"] = float(np.random.default_rng([result["seed"], crc32(names[-1].encode())]).random())
+        result["xi"] = float(np.random.default_rng([result["seed"], crc32(name.encode())]).random())
     return result
 
 
-def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
-    """Whether one of a layer's names is one of the patterns or fits it, shell-like."""
-    return any(name == pattern or fnmatchcase(name, pattern) for name in names for pattern in patterns)
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a layer, or a module that it is a part of, is called as one of the patterns says, shell-like."""
+    return any(_fits(path, pattern) for path in paths(name) for pattern in patterns)
+
+
+def paths(name: str) -> list[str]:
+    """The names of the modules around a layer, the outermost first, and its own."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def check(options: Mapping[str, Any]) -> None:
@@ -95,10 +105,10 @@ def check(options: Mapping[str, Any]) -> None:
     _check_integers((("samples", options["samples"], 1, 1 << 20), ("accumulator_bits", options["accumulator_bits"], 17, 32)))
 
 
-def check_layers(patterns: Iterable[str], known: list[str]) -> None:
-    """Raise GaltonError for patterns that no layer with weights fits."""
+def check_layers(patterns: Iterable[str], known: list[str], others: Iterable[str] = ()) -> None:
+    """Raise GaltonError for patterns that no layer with weights fits, nor anything else that may be meant."""
     for pattern in patterns:
-        if not matches(known, [pattern]):
+        if not any(matches(name, [pattern]) for name in [*known, *others]):
             raise GaltonError(f"There is no layer {pattern!r} with weights; the network has {', '.join(known) or 'none'}")
 
 

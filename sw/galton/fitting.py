@@ -36,8 +36,12 @@ Reals = NDArray[np.float64]
 
 COUNT_LIMIT = min(config.count_limit for config in CONFIGS.values())
 LARGEST_STEP = (1 << STEP_BITS) - 1
+STILL = 1e-12
+"""Variance of a channel's sums over their squared mean up to which it is what rounding makes of a constant."""
 COARSER = 1.25
 """Factor by which the output's scale grows until its integers fit."""
+STILL = 1e-12
+"""Variance by squared mean up to which sums count as constant: what is left then is rounding, and a fit to it is anything."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,7 @@ def closing(sums: Reals, target: NDArray[np.floating[Any]], step: Reals, *, scal
     centred = sums - middle
     variance = (centred**2).mean(axis=axes)
     covariance = (centred * target).mean(axis=axes)
-    moves = variance > 0
+    moves = variance > STILL * middle**2
     fitted = np.where(moves, np.maximum(covariance, 0) / np.where(moves, variance, 1), step)
     return fitted, wanted - fitted * middle
 

@@ -97,18 +97,20 @@ class Report(dict[str, Any]):
         return cls(layers=[asdict(layer) for layer in layers], **values, options=options)
 
     def __str__(self) -> str:
-        head = f"{'layer':<24}{'bits w':>9}{'bits a':>9}{'w != 0':>9}{'a != 0':>9}{'samples w':>12}{'samples a':>12}{'MACs':>13}"
+        head = (
+            f"{'layer':<24}{'bits w':>11}{'bits a':>11}{'w != 0':>9}{'a != 0':>9}{'samples w':>12}{'samples a':>12}{'MACs':>13}"
+        )
         lines = [f"{head}{'effective':>11}{'error':>8}"]
         for layer in self["layers"]:
             bits = [f"{layer[f'{name}_bits']}/{layer[f'{name}_bits_signed']}" for name in ("weight", "activation")]
             lines.append(
-                f"{layer['name'][-23:]:<24}{bits[0]:>9}{bits[1]:>9}{layer['nonzero_weights']:>9.1%}{layer['nonzero_activations']:>9.1%}"
+                f"{layer['name'][-23:]:<24}{bits[0]:>11}{bits[1]:>11}{layer['nonzero_weights']:>9.1%}{layer['nonzero_activations']:>9.1%}"
                 f"{layer['weight_samples']:>12,}{layer['activation_samples']:>12,.0f}{layer['multiplies']:>13,}"
                 f"{layer['effective']:>11.1%}{layer['error']:>8.3f}"
             )
         bits = [f"{self[f'{name}_bits']:.2f}/{self[f'{name}_bits_signed']:.2f}" for name in ("weight", "activation")]
         lines.append(
-            f"{'all':<24}{bits[0]:>9}{bits[1]:>9}{self['nonzero_weights']:>9.1%}{self['nonzero_activations']:>9.1%}"
+            f"{'all':<24}{bits[0]:>11}{bits[1]:>11}{self['nonzero_weights']:>9.1%}{self['nonzero_activations']:>9.1%}"
             f"{'':>24}{self['multiplies']:>13,}{self['effective']:>11.1%}"
         )
         lines.append("bits: without / with a sign, means over layers; effective: both operands non-zero; error: of the outputs")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from galton import budget as limits
 from galton import calibration as data
 from galton import choices, fitting, graphs, importer, lowering, quantizers, reference, scales
 from galton.choices import LARGEST_WEIGHT
@@ -110,6 +111,7 @@ def quantize(
     input_shape: tuple[int, ...] | None = None,
     layers: Mapping[str, Mapping[str, Any]] | None = None,
     skip: str | Iterable[str] = (),
+    budget: float | None = None,
     weight_limit: int = 7,
     wide_last: bool | None = None,
     accumulator_bits: int = 20,
@@ -151,6 +153,8 @@ def quantize(
     input_shape: of one input, where there is no calibration data.
     layers: by layer name or shell-like pattern, settings that replace the general ones: those of choices.BY_LAYER.
     skip: names or patterns of layers that stay in float, which the accelerator cannot do.
+    budget: effective multiply-accumulates at most, as a share of the dense ones on calibration inputs. The method's knob, its K
+        or its price of a non-zero, is then set for each layer, for the least summed error of their outputs (galton.budget).
     weight_limit: weights beyond are cut to it, and counted in the report. 7 is what a plane of 4 bits holds; a layer with larger
         ones takes two planes, up to 119, thus twice the memory and time. The paper does not cut: 119 comes closest.
     wide_last: the last layer with weights may take two planes whatever weight_limit says: it is small, and cutting it is dear.
@@ -190,6 +194,7 @@ def quantize(
             "samples": samples,
             "extra": dict(extra or {}),
             "calibrated": calibrated,
+            "budget": budget,
         }
     )
     if engine not in ENGINES:
@@ -221,8 +226,16 @@ def quantize(
             reason = str(error)
             warnings.warn(f"{reason}\n{INSTEAD}", AcceleratorWarning, stacklevel=2)
         else:
-            return _integers(imported, lowered, inputs, options, input_range, name or type(module).__name__)
-    return graphs.quantize(plain, inputs, options, reason, input_range)
+
+            def fitted(own: dict[str, Any]) -> QuantizedModule:
+                return _integers(imported, lowered, inputs, own, input_range, name or type(module).__name__)
+
+            return fitted(options) if budget is None else limits.kept(budget, options, fitted)
+
+    def emulated(own: dict[str, Any]) -> graphs.EmulatedModule:
+        return graphs.quantize(plain, inputs, own, reason, input_range)
+
+    return emulated(options) if budget is None else limits.kept(budget, options, emulated)
 
 
 def _for_accelerator(module: nn.Module, inputs: data.Inputs, options: dict[str, Any]) -> tuple[Imported, Lowered]:
@@ -260,7 +273,7 @@ def _integers(
 
     chosen = []
     for stage in lowered.stages:
-        own = choices.for_layer(options, [stage.name])
+        own = choices.for_layer(options, stage.name)
         is_first, is_last = stage.name in names[:1], stage.name in names[-1:]
         settings = fitting.Settings(
             quantizers.named(own["method"]),

@@ -1,7 +1,7 @@
 """Files of integer networks: safetensors with the arrays, and JSON with the rest; nothing in them can run.
 
 `<layer index>.weights|multiplier|bias` are the arrays in the narrowest integer type; the metadata entry `galton` holds the JSON
-text {version, digest, network, layers, report}, digest being the SHA-256 of the other keys and the arrays.
+text {version, digest, network, layers, report, module}, digest being the SHA-256 of the other keys and the arrays.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ VERSION = 1
 ARRAYS = ("weights", "multiplier", "bias")
 
 
-def save(network: Network, path: Path | str, report: dict[str, Any] | None = None) -> None:
-    """Write `network` and what its quantizer reported (JSON values)."""
+def save(network: Network, path: Path | str, report: dict[str, Any] | None = None, module: dict[str, Any] | None = None) -> None:
+    """Write `network`, what its quantizer reported, and what galton.saving needs for its torch module (JSON values)."""
     arrays = {f"{index}.{name}": narrow(getattr(layer, name)) for index, layer in enumerate(network.layers) for name in ARRAYS}
     content = {
         "version": VERSION,
         "network": {field.name: getattr(network, field.name) for field in fields(Network) if field.name != "layers"},
         "layers": [scalars(layer) for layer in network.layers],
         "report": report or {},
+        "module": module,
     }
-    content["digest"] = digest(content, arrays)
-    save_file(arrays, str(path), metadata={"galton": json.dumps(content)})
+    write(content, arrays, path)
 
 
 def load(path: Path | str) -> tuple[Network, dict[str, Any]]:
@@ -41,12 +41,29 @@ def load(path: Path | str) -> tuple[Network, dict[str, Any]]:
 
     Raises ImageError for a file that is not such a file, truncated, corrupted, or of another version.
     """
+    content, arrays = read(path)
+    if "layers" not in content:
+        raise ImageError(f"{path} holds a network of another graph than the accelerator's: galton.load(path, module) reads it")
+    try:
+        return restore(content, arrays), content["report"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ImageError(f"{path} does not describe a network: {error}") from error
+
+
+def write(content: dict[str, Any], arrays: dict[str, Any], path: Path | str) -> None:
+    """Write JSON values and arrays with their digest."""
+    stated = {**content, "digest": digest(content, arrays)}
+    save_file(arrays, str(path), metadata={"galton": json.dumps(stated)})
+
+
+def read(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `write` wrote; raises ImageError as `load` does."""
     Path(path).open("rb").close()
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata, names = file.metadata() or {}, file.keys()
             arrays = {name: file.get_tensor(name) for name in names}
-        content = json.loads(metadata["galton"])
+        content: dict[str, Any] = json.loads(metadata["galton"])
         version = content["version"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ImageError(f"{path} is not a quantized network: {error}. `galton quantize` writes one") from error
@@ -55,10 +72,7 @@ def load(path: Path | str) -> tuple[Network, dict[str, Any]]:
     stated = content.pop("digest", None)
     if stated != digest(content, arrays):
         raise ImageError(f"{path} is corrupted: its digest does not match its contents. Quantize the model again")
-    try:
-        return restore(content, arrays), content["report"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ImageError(f"{path} does not describe a network: {error}") from error
+    return content, arrays
 
 
 def narrow(array: Ints) -> np.ndarray[Any, Any]:

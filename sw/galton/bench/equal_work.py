@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from galton.bench import markdown
 from galton.bench.cells import Row
 from galton.bench.scores import Difference, Floats, unpack
-from galton.bench.tables import front
+from galton.bench.tables import front, write_csv
 
+CHAMPION = "galton"
+"""The method that the others are compared with."""
 SURE = 2.0
 """Standard errors from which on a difference counts."""
 WORK = "effective"
+COLUMNS = ("network", "peer", "setting", "work", "difference", "error", "unit")
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,16 @@ class Front:
 
 
 def contests(rows: Sequence[Row], champion: str) -> list[Row]:
-    """For each network and each other method, the champion's front less the scores at the points of the other's front.
+    """The champion against each other method, network by network: its front less the scores at the points of the other's front.
 
     points: those that were compared; cheaper: those below the champion's cheapest point, which were not. difference: mean over
     the points, with the paired standard error over the samples; worst and best: of one point, with setting and work. verdict:
     "better", "worse", "mixed" where points differ both ways by more than SURE errors, "tied", or "not compared".
     """
     found: list[Row] = []
-    for network in dict.fromkeys(row["network"] for row in rows):
-        own = [row for row in rows if row["network"] == network]
+    good = [row for row in rows if "failure" not in row]
+    for network in dict.fromkeys(row["network"] for row in good if row["method"] == champion):
+        own = [row for row in good if row["network"] == network]
         ours = Front.of([row for row in own if row["method"] == champion])
         found += [
             {"network": network, "peer": peer, **contest(ours, Front.of([row for row in own if row["method"] == peer]))}
@@ -121,3 +127,13 @@ def verdict(mean: Difference, points: Sequence[dict[str, Any]]) -> str:
 
 def _unit(*fronts: Front) -> str:
     return next((row["unit"] for side in fronts for row in side.rows), "%")
+
+
+def write(rows: Sequence[Row], folder: Path, champion: str = CHAMPION) -> list[Path]:
+    """equal_work.csv, a line for each point of a contest, and tables.md, contests and results, in `folder`."""
+    found = contests(rows, champion)
+    table, text = folder / "equal_work.csv", folder / "tables.md"
+    write_csv(table, COLUMNS, [{**one, **point} for one in found for point in one["points"]])
+    parts = (markdown.contests(found, champion), markdown.results(rows)) if found else (markdown.results(rows),)
+    text.write_text("\n".join(parts))
+    return [table, text]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -33,10 +33,15 @@ def empty(across: str, up: str) -> Figure:
         height=HEIGHT,
         margin={"l": 64, "r": 16, "t": 24, "b": 56},
         font={"family": 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif', "size": 13},
-        xaxis={"title": across, "zeroline": False},
+        xaxis={"title": across, "zeroline": False, "rangemode": "nonnegative"},
         yaxis={"title": up, "zeroline": False},
     )
     return figure
+
+
+def labelled(text: str) -> Row:
+    """A label of a level line, where cheap networks, which are worse, leave room."""
+    return {"annotation_text": text, "annotation_position": "top left"}
 
 
 def title(rows: Sequence[Row]) -> str:
@@ -76,7 +81,7 @@ def pareto(rows: Sequence[Row], cost: str, name: str) -> Figure:
     )
     if known:
         value = known[0]["float_score"]
-        figure.add_hline(y=value, line={"color": "#5b6773", "width": 1}, annotation_text=f"float {shown(value, unit)}")
+        figure.add_hline(y=value, line={"color": "#5b6773", "width": 1}, **labelled(f"float {shown(value, unit)}"))
     return figure
 
 
@@ -146,12 +151,12 @@ def against_k(rows: Sequence[Row], columns: dict[str, str], name: str) -> Figure
     return figure
 
 
-def at_equal_work(contests: Sequence[Row], champion: str) -> Figure:
-    """The champion less each other method on one network, at the points of the other's front."""
+def at_equal_work(contests: Sequence[Row], champion: str, palette: Mapping[str, str]) -> Figure:
+    """The champion less each other method on one network, at the points of the other's front; colours by method."""
     unit = contests[0]["unit"]
     figure = empty("effective work, share of dense", f"{champion} less the other, {unit}")
     form = ".2f" if unit == "%" else ".4f"
-    for index, found in enumerate(contests):
+    for found in contests:
         points = found["points"]
         figure.add_scatter(
             x=[point["work"] for point in points],
@@ -159,11 +164,11 @@ def at_equal_work(contests: Sequence[Row], champion: str) -> Figure:
             error_y={"array": [point["error"] for point in points], "thickness": 1, "width": 2},
             mode="lines+markers",
             name=found["peer"],
-            line={"color": COLOURS[(index + 1) % len(COLOURS)], "width": 1},
+            line={"color": palette[found["peer"]], "width": 1},
             marker={"size": 8},
             text=[point["setting"] for point in points],
             customdata=[point["error"] for point in points],
             hovertemplate=f"%{{text}}<br>work %{{x:.3f}}<br>%{{y:+{form}}} ± %{{customdata:{form}}}",
         )
-    figure.add_hline(y=0, line={"color": "#5b6773", "width": 1}, annotation_text="equal")
+    figure.add_hline(y=0, line={"color": "#5b6773", "width": 1}, **labelled("equal"))
     return figure

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from galton.bench import figures
 from galton.bench.cells import Row
-from galton.bench.equal_work import contests
+from galton.bench.equal_work import CHAMPION, contests
 from galton.bench.scores import shown
 from galton.bench.sweeps import case
 from galton.bench.tables import front, shortened
@@ -21,8 +21,6 @@ from galton.bench.tables import front, shortened
 Section = tuple[str, str, list[tuple[str, Any]]]
 """Heading, explanation, and figures with the lines above them."""
 
-CHAMPION = "galton"
-"""The method that the others are compared with."""
 SCORES = {"score": "quantized", "float_score": "float"}
 SHARES = {"nonzero_weights": "weights used", "nonzero_activations": "activations used", "effective": "effective work"}
 BITS = {
@@ -68,7 +66,12 @@ def comparison(rows: Sequence[Row], found: Sequence[Row], champion: str) -> list
         pictures.append((f"{metric} against image bytes", figures.pareto(rows, "image_bytes", "image bytes")))
     compared = [one for one in found if one["network"] == rows[0]["network"] and one["points"]]
     if compared:
-        pictures.append((f"{champion} at the work of each other method's front", figures.at_equal_work(compared, champion)))
+        pictures.append(
+            (
+                f"{champion} at the work of each other method's front",
+                figures.at_equal_work(compared, champion, figures.colours(rows)),
+            )
+        )
     explained = "Bars are the standard error of the paired difference from float. A click on a name hides it."
     return [
         (name, explained, pictures),

@@ -67,7 +67,7 @@ def anomaly_kept(tested: Samples, outputs: Tensor) -> Floats:
 ACCURACY = Metric("accuracy", "%", right)
 AGREEMENT = Metric("agreement with float", "%", agreeing)
 LIKELIHOOD = Metric("log likelihood", "nats per character", log_likelihood)
-ANOMALY = Metric("minus the change of the anomaly score", "%", anomaly_kept)
+ANOMALY = Metric("minus change of anomaly score", "%", anomaly_kept)
 
 
 def _percent(answers: Tensor) -> Floats:

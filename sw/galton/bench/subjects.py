@@ -133,11 +133,16 @@ def load(name: str, data: Path) -> Subject:
     check(name, data)
     if name == "digits":
         return digits()
+    source, floats = SOURCES[name], network(name, data)
+    return Subject(name, floats, *source.read(data / "sets", floats), source.metric, source.crossed)
+
+
+def network(name: str, data: Path) -> nn.Module:
+    """The float network of the data folder that is called `name`, in eval mode."""
     source = SOURCES[name]
-    network = call(data / "models.py", source.kind)
-    load_weights(network, data / "models" / f"{source.weights}.safetensors")
-    network.eval()
-    return Subject(name, network, *source.read(data / "sets", network), source.metric, source.crossed)
+    found = call(data / "models.py", source.kind)
+    load_weights(found, data / "models" / f"{source.weights}.safetensors")
+    return found.eval()
 
 
 @lru_cache(maxsize=4)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import click
 
 from galton.cli.bench_quantizers import command as quantizers
+from galton.cli.bench_targets import command as targets
+from galton.cli.benching import FOLDER
 from galton.cli.common import ExampleGroup, console, emit, progress
 from galton.cli.common import command as make_command
 
@@ -20,20 +23,28 @@ HARDWARE = """
 galton bench hardware
 galton bench --only hits
 """
-PARTS = ("hits", "simulation", "synthesis")
+PARTS = ("hits", "quantizers", "simulation", "synthesis")
 
 
 @make_command("hardware", HARDWARE)
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure only this part; may be given repeatedly.")
-def hardware(only: tuple[str, ...], as_json: bool) -> int:
-    """Measure Monte Carlo hits, simulation, and place and route of the named configurations.
+@click.option("--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks; skipped without.")
+def hardware(only: tuple[str, ...], data: Path | None, as_json: bool) -> int:
+    """Measure Monte Carlo hits, quantizers, simulation, and place and route of the named configurations.
 
     Exit code 1 where a limit is broken.
     """
+    from galton.bench import speed, subjects
     from galton.cli import benchmarks
 
+    folder = data or subjects.DATA
     work: dict[str, list[Callable[[], benchmarks.Row]]] = {
         "hits": [partial(benchmarks.hits, order) for order in ("array", "magnitude", "channel_sign")],
+        "quantizers": [
+            *(partial(speed.default, name, folder) for name in speed.SECONDS),
+            partial(speed.plain, folder),
+            speed.memory,
+        ],
         "simulation": [partial(benchmarks.simulation, name) for name in ("tiny", "up5k")],
         "synthesis": [partial(benchmarks.synthesis, name) for name in ("up5k", "ecp5-25")],
     }
@@ -49,6 +60,8 @@ def hardware(only: tuple[str, ...], as_json: bool) -> int:
                 f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in row.numbers.items()
             )
             out.print(f"[bold]{row.name}[/]: {numbers}", soft_wrap=True)
+            if row.skipped:
+                out.print(f"  skipped: {row.skipped}", soft_wrap=True)
             for line in row.broken:
                 out.print(f"  [red]{line}[/]")
     return 1 if any(row.broken for row in rows) else 0
@@ -56,8 +69,9 @@ def hardware(only: tuple[str, ...], as_json: bool) -> int:
 
 @click.group("bench", cls=ExampleGroup, example=EXAMPLE)
 def command() -> None:
-    """Measure: the parts of the machine (hardware, which is meant where nothing is named), or the quantizers."""
+    """Measure: the parts of the machine (hardware, meant where nothing is named), quantizers, or their targets."""
 
 
 command.add_command(hardware)
 command.add_command(quantizers)
+command.add_command(targets)

@@ -51,7 +51,7 @@ def command(
     Finished cells are kept in the output folder: a run that is stopped goes on where it was, and a larger one adds to it.
     Exit code 1 where a cell failed.
     """
-    from galton.bench import cells, page, presets, subjects
+    from galton.bench import cells, equal_work, page, presets, subjects
     from galton.quantizers import METHODS, named
 
     if preset and assignments:
@@ -83,4 +83,4 @@ def command(
             for method in chosen
             for options in given or [{}, *presets.ladder(presets.LADDERS, method)]
         ]
-    return carry_out(work, "Quantizers", as_json=as_json, page=page.bench, **running)
+    return carry_out(work, "Quantizers", as_json=as_json, page=page.bench, also=equal_work.write, **running)

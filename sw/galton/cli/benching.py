@@ -22,7 +22,9 @@ def shared_options(folder: str) -> Callable[[Callable[..., Any]], Callable[..., 
     """The options of both commands; results go to `folder` unless told otherwise."""
     options = (
         click.option("--limit", type=click.IntRange(1), help="Measure on the first samples only."),
-        click.option("--calibration", type=click.IntRange(1), default=500, show_default=True, help="Inputs to calibrate with."),
+        click.option(
+            "--calibration", type=click.IntRange(0), default=500, show_default=True, help="Inputs to calibrate with; 0: no data."
+        ),
         click.option(
             "--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks: models.py, models/, sets/."
         ),
@@ -81,7 +83,7 @@ def carry_out(
     fresh: bool,
     as_json: bool,
     page: Callable[[Sequence[Row], str], str],
-    also: Callable[[Sequence[Row], Path], Path] | None = None,
+    also: Callable[[Sequence[Row], Path], Sequence[Path]],
 ) -> int:
     """Run the cells, write tables, page and what `also` writes, and show the results; the exit code, 1 where a cell failed."""
     from galton.bench import runner, tables
@@ -101,7 +103,7 @@ def carry_out(
     results, layers = tables.write(rows, output)
     html = output / "report.html"
     html.write_text(page(rows, title))
-    files = [results, layers, html, *([also(rows, output)] if also else [])]
+    files = [results, layers, html, *also(rows, output)]
     if as_json:
         wanted = ("network", "method", "setting", *tables.COLUMNS[3:], *tables.LAST)
         emit({"rows": [{name: row.get(name) for name in wanted} for row in rows], "files": files})

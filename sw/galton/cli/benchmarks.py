@@ -21,11 +21,12 @@ INFERENCES = 30
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: numbers by name, and in words what they miss."""
+    """One measurement: numbers by name, and in words what they miss, or why there are none."""
 
     name: str
     numbers: dict[str, Any]
     broken: list[str] = field(default_factory=list)
+    skipped: str = ""
 
 
 def hits(order: str) -> Row:

@@ -54,7 +54,7 @@ def command(
     MODEL is file.py:callable, whose call returns a torch module, a .onnx file, or a .pt2 file of torch.export. CALIBRATION (.npy,
     .npz or .pt) holds inputs as the model takes them, the batch first; a hundred or more of the training set will do.
     """
-    from galton import storage
+    from galton import saving
     from galton.cli.models import load_calibration, load_model
     from galton.cli.show import show_quantized
     from galton.quantization import QuantizedModule, quantize
@@ -71,7 +71,7 @@ def command(
         )
     assert isinstance(quantized, QuantizedModule)
     report = quantized.report()
-    storage.save(quantized.network, path, report)
+    saving.save(quantized, path)
     if as_json:
         emit({"file": str(path), "network": quantized.network.name, "report": report})
         return 0

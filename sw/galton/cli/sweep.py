@@ -97,4 +97,6 @@ def command(
             options = sweeps.settings(k, case, alone, layers, engine, {**fixed, **offset})
             work.append(cells.Cell(network, method, options, calibration, limit, target, golden, str(folder)))
     cells.check(target, [cell.settings for cell in work])
-    return carry_out(work, "Samples", as_json=as_json, page=page.sweep, also=sweeps.write, **running)
+    return carry_out(
+        work, "Samples", as_json=as_json, page=page.sweep, also=lambda rows, folder: [sweeps.write(rows, folder)], **running
+    )

@@ -53,11 +53,9 @@ def left_in_float(module: nn.Module, example: Inputs, layers: list[Any], skip: I
     for owner, part in module.named_modules():
         for name, values in part.named_parameters(recurse=False):
             path = f"{owner}.{name}" if owner else name
-            parts = owner.split(".")
-            inside = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
             if values.ndim < 2 or id(values) in known or isinstance(part, VECTORS):
                 continue
-            if not choices.matches(inside, skip):
+            if not choices.matches(path, skip):
                 loose[path] = values
     if not loose:
         return []

@@ -17,7 +17,7 @@ from galton.calibration import Inputs
 from galton.errors import CalibrationError, GaltonError, UnquantizedWarning, UnsupportedLayer
 from galton.graphs import sites
 from galton.graphs.checks import left_in_float
-from galton.graphs.expansion import Prepared, prepare
+from galton.graphs.expansion import prepare
 from galton.graphs.fit import Member, Plan, Site, bare, emulate
 from galton.graphs.module import EmulatedModule
 from galton.input_grid import on_grid
@@ -39,17 +39,16 @@ def quantize(
     module: as `plain` gives it, its weights finite. input_range: of the network's only argument.
     Raises CalibrationError, UnsupportedLayer where no layer can be quantized.
     """
-    prepared = _prepared(module, inputs.first(2))
-    plain = prepared.module
+    plain = _prepared(module, inputs.first(2))
     if inputs.single is not None and input_range is None and options["activations"] != "float":
         inputs = inputs.map(partial(on_grid, network=plain))
     taken = run(plain, inputs)
-    known = [name for names in prepared.called(list(taken)) for name in names]
-    if not known:
+    if not taken:
         raise UnsupportedLayer("The network calls no layer with weights that can be quantized: nothing is left to do")
-    choices.check_layers([*options["layers"], *options["skip"]], known)
+    choices.check_layers(options["layers"], list(taken))
+    choices.check_layers(options["skip"], list(taken), [name for name, _ in plain.named_parameters()])
     copied = copy.deepcopy(plain)
-    found = plans(prepared, copied, taken, options, len(inputs), input_range)
+    found = plans(plain, copied, taken, options, len(inputs), input_range)
     left = left_in_float(plain, inputs.first(2), [member.real for site in found for member in site.members], options["skip"])
     if left:
         listed = "\n".join(f"  {name}" for name in left)
@@ -65,7 +64,7 @@ def quantize(
 
 
 def plans(
-    prepared: Prepared,
+    plain: nn.Module,
     copied: nn.Module,
     taken: Mapping[str, list[Call]],
     options: dict[str, Any],
@@ -73,7 +72,7 @@ def plans(
     input_range: tuple[float, float] | None,
 ) -> list[Site]:
     """The sites in order of their first call."""
-    layers = {name: prepared.module.get_submodule(name) for name in taken}
+    layers = {name: plain.get_submodule(name) for name in taken}
     driven = [name for name, layer in layers.items() if isinstance(layer, sites.DRIVEN)]
     work = {name: multiplies(layers[name], taken[name]) for name in driven}
     mean = sum(work.values()) / max(len(work), 1)
@@ -81,13 +80,13 @@ def plans(
     fine = set((first if options["skip_first_activation"] else []) + (last if options["skip_last_activation"] else []))
     groups: dict[Any, list[str]] = {}
     for name, layer in layers.items():
-        if not choices.matches(prepared.names(name), options["skip"]):
+        if not choices.matches(name, options["skip"]):
             key = (id(layer.weight), isinstance(layer, sites.TRANSPOSED), getattr(layer, "groups", 1))
             groups.setdefault(key, []).append(name)
     result = []
     for names in groups.values():
         name = next((name for name in names if name in driven), names[0])
-        own = choices.for_layer(options, prepared.names(name))
+        own = choices.for_layer(options, name)
         own["weight_limit"] = choices.LARGEST_WEIGHT if own["wide_last"] and name in last else own["weight_limit"]
         total = sum(work.get(name, 0) for name in names)
         ranges = {name: input_range for name in names if input_range is not None and all(call.outermost for call in taken[name])}
@@ -205,7 +204,7 @@ def multiplies(layer: nn.Module, calls: list[Call]) -> int:
     return sum(meta(call.values.to("meta")).numel() // len(kernels) * int(kernels.size) for call in calls)
 
 
-def _prepared(module: nn.Module, example: Inputs) -> Prepared:
+def _prepared(module: nn.Module, example: Inputs) -> nn.Module:
     try:
         return prepare(module, example)
     except GaltonError:

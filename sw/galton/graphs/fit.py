@@ -117,7 +117,7 @@ class Site:
             wanted = [outputs(member.real, reals[member.name], None) for member in driven]
             scale, offset = closing(_rows(sums).astype(np.float64), _rows(wanted), steps, scale=correct != "mean")
         self.steps = torch.from_numpy(scale).float()
-        weight = constant(sites.stored(first.real, self.integers * scale[:, None, None, None]))
+        weight = constant(sites.stored(first.real, self.integers * self.steps.double().numpy()[:, None, None, None]))
         for member in self.members:
             self.install(member, weight, offset, grids.get(member.name))
         self.measures = self.measure(driven, grids, inputs, reals)

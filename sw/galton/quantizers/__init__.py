@@ -87,6 +87,7 @@ EXTRA: dict[str, dict[str, str]] = {
         "gamma": "power of the layer's work in the price, 0.7",
         "damping": "of H and of the regression, share of the mean diagonal, 0.05",
         "passes": "of coordinate descent, 10",
+        "kicks": "of each neuron: a few weights set at random, and descent again; undone unless it ends lower, 64",
     },
     "aciq": {
         "bits": "of a weight, those of weight_limit unless told",
@@ -114,11 +115,13 @@ def check_extra(method: str, extra: Mapping[str, Any]) -> None:
         raise GaltonError(f"extra: method {method!r} has no {unknown}; it takes{takes}")
 
 
-def named(method: str) -> Quantizer:
-    """The quantizer called `method`.
+def named(method: str | Quantizer) -> Quantizer:
+    """The quantizer called `method`, or a quantizer itself.
 
     Raises GaltonError naming the known ones.
     """
+    if callable(method):
+        return method
     if method not in METHODS:
         raise GaltonError(f"There is no method {method!r} of quantization; the known ones are {', '.join(METHODS)}")
     module, _, function = METHODS[method].partition(":")

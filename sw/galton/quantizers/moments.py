@@ -88,3 +88,18 @@ def regress(neurons: Reals, found: Moments, share: float) -> Reals:
     level = damped(found.h, share) - found.h
     answer = np.linalg.solve(found.h + level, (found.c + level) @ neurons.transpose(0, 2, 1))
     return np.asarray(answer.transpose(0, 2, 1), np.float64)
+
+
+def grouped(weights: NDArray[Any], found: Moments) -> NDArray[Any]:
+    """(outputs, ...) as (groups, outputs of a group, n)."""
+    return weights.reshape(len(found.h), -1, found.h.shape[1])
+
+
+def outputs_error(weights: Reals, integers: NDArray[np.int64], steps: Reals, found: Moments, *, fitted: bool) -> Reals:
+    """E (s q.xq - w.xf)^2 of each output less E (w.xf)^2, at the best s of each where they are `fitted` afterwards."""
+    neurons, floats = grouped(integers.astype(np.float64), found), grouped(weights, found)
+    power = np.einsum("goi,gij,goj->go", neurons, found.h, neurons, optimize=True).reshape(-1)
+    match = np.einsum("goi,gij,goj->go", neurons, found.c, floats, optimize=True).reshape(-1)
+    if not fitted:
+        return np.asarray(steps**2 * power - 2 * steps * match)
+    return np.asarray(-np.divide(np.maximum(match, 0) ** 2, power, out=np.zeros_like(power), where=power > 0))

@@ -17,7 +17,7 @@ from galton.quantizers import Options, prior
 from galton.quantizers.galton import descend
 from galton.quantizers.gpfq import follow
 from galton.quantizers.mcq import hits
-from galton.quantizers.moments import Moments, damped, of, regress
+from galton.quantizers.moments import Moments, damped, grouped, of, outputs_error, regress
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -80,11 +80,6 @@ def moments(weights: Reals, options: Options) -> Moments:
     return of(weights, options, centred=options.corrected)[1]
 
 
-def grouped(weights: NDArray[Any], found: Moments) -> NDArray[Any]:
-    """(outputs, ...) as (groups, outputs of a group, n)."""
-    return weights.reshape(len(found.h), -1, found.h.shape[1])
-
-
 def mean(values: Reals, norm: str) -> Reals:
     """Mean magnitude of each norm group, to go with `values`."""
     axes = None if norm == "layer" else tuple(range(1, values.ndim))
@@ -123,7 +118,8 @@ def best_offset(wanted: Reals, weights: Reals, found: Moments | None, options: O
         integers, steps = counts.astype(np.int64), np.broadcast_to(scale, len(weights)).astype(np.float64)
         if found is None or count == 1:
             return integers, steps
-        errors = error(np.clip(integers, -options.limit, options.limit), steps, weights, found, fitted=options.corrected)
+        cut = np.clip(integers, -options.limit, options.limit)
+        errors = outputs_error(weights, cut, steps, found, fitted=options.corrected)
         errors = np.full(len(errors), errors.sum()) if options.norm == "layer" else errors
         if best is None:
             best = integers, steps
@@ -131,16 +127,6 @@ def best_offset(wanted: Reals, weights: Reals, found: Moments | None, options: O
         best[0][better], best[1][better], least[better] = integers[better], steps[better], errors[better]
     assert best is not None
     return best
-
-
-def error(integers: Ints, steps: Reals, weights: Reals, found: Moments, *, fitted: bool) -> Reals:
-    """E (s q.xq - w.xf)^2 of each output, less what no q changes; at the best s of each where they are `fitted` afterwards."""
-    neurons, floats = grouped(integers.astype(np.float64), found), grouped(weights, found)
-    power = np.einsum("goi,gij,goj->go", neurons, found.h, neurons, optimize=True).reshape(-1)
-    match = np.einsum("goi,gij,goj->go", neurons, found.c, floats, optimize=True).reshape(-1)
-    if not fitted:
-        return np.asarray(steps**2 * power - 2 * steps * match)
-    return np.asarray(-np.divide(np.maximum(match, 0) ** 2, power, out=np.zeros_like(power), where=power > 0))
 
 
 def followed(wanted: Reals, weights: Reals, found: Moments, options: Options, *, regressed: bool) -> tuple[Ints, Reals]:

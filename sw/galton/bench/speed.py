@@ -1,0 +1,82 @@
+"""How long the quantizers take, and how much memory."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from galton.bench import cells, subjects
+from galton.cli.benchmarks import Row
+from galton.graphs.sites import kernels
+from galton.quantization import quantize
+from galton.quantizers import Options, named
+
+SECONDS = {"resnet20": 10.0, "vggsmall": 60.0}
+"""Of the default method, with its default number of samples."""
+LITE, LITE_SECONDS = "efficientnet", 1.0
+"""Plain Monte Carlo of the weights of EfficientNet-Lite0."""
+SIZES = (1 << 20, 1 << 22, 1 << 24)
+"""Weights on which memory is measured."""
+SPREAD = 1.1
+"""Most over least bytes for each weight that still count as linear."""
+THREADS = 2
+
+
+def missing(name: str, network: str, data: Path) -> Row | None:
+    """A row that says why there is no measurement; None where there can be one."""
+    if network in subjects.available(data):
+        return None
+    return Row(name, {}, skipped=f"there is no network {network!r} in the data folder {data}")
+
+
+def default(network: str, data: Path) -> Row:
+    """Seconds of the default method, calibrated with the samples that it takes unless told."""
+    name = f"quantize, galton, {network}"
+    if (absent := missing(name, network, data)) is not None:
+        return absent
+    subject = subjects.load(network, data)
+    cells.warm("galton")
+    with cells.threads_of_torch(THREADS):
+        start = time.perf_counter()
+        quantize(subject.network, subject.calibration, method="galton", engine="auto")
+        seconds = time.perf_counter() - start
+    weights = sum(layer.numel() for layer in subject.network.parameters())
+    return Row(name, {"parameters": weights, "seconds": round(seconds, 2)}, late(seconds, SECONDS[network]))
+
+
+def plain(data: Path) -> Row:
+    """Seconds of plain Monte Carlo on all weights of EfficientNet-Lite0, layer by layer."""
+    name = f"quantize, plain mcq, weights of {LITE}"
+    if (absent := missing(name, LITE, data)) is not None:
+        return absent
+    network = subjects.network(LITE, data)
+    layers = [kernels(part) for part in network.modules() if isinstance(part, torch.nn.Conv2d | torch.nn.Linear)]
+    start = time.perf_counter()
+    for weights in layers:
+        named("mcq")(weights, Options(1.0))
+    seconds = time.perf_counter() - start
+    count = sum(weights.size for weights in layers)
+    return Row(name, {"weights": count, "seconds": round(seconds, 2)}, late(seconds, LITE_SECONDS))
+
+
+def memory() -> Row:
+    """Bytes for each weight, input and result left out, at the most, of plain Monte Carlo at growing sizes."""
+    found = {}
+    cells.warm("mcq")
+    for size in SIZES:
+        weights = np.random.default_rng(0).standard_normal((64, size // 64, 1, 1))
+        tracemalloc.start()
+        named("mcq")(weights, Options(1.0))
+        found[f"bytes a weight at {size:,}"] = round(tracemalloc.get_traced_memory()[1] / size, 2)
+        tracemalloc.stop()
+    ratio = max(found.values()) / min(found.values())
+    return Row("quantize, plain mcq, memory", found, [f"not linear: {ratio:.2f} between sizes"] if ratio > SPREAD else [])
+
+
+def late(seconds: float, limit: float) -> list[str]:
+    """What is said of a time beyond its limit."""
+    return [f"{seconds:.2f} s is more than {limit:g}"] if seconds > limit else []
