@@ -59,6 +59,56 @@ def random_network(
     raise AssertionError(f"No random network of seed {seed} fits {config.name}")
 
 
+def residual_network(seed: int, config: Config, *, layers: int = 5, size: int = 6, channels: int = 8) -> Network:
+    """A network of 2..`layers` layers that all keep the shape of the network's input; most add one of the tensors before."""
+    rng = np.random.default_rng([seed, 77, *config.name.encode()])
+    for _ in range(200):
+        network = _same_shaped(rng, f"residual-{seed}", config, layers, size, channels)
+        try:
+            compile(network, config)
+        except (FitError, AccumulatorOverflow):
+            continue
+        return network
+    raise AssertionError(f"No residual network of seed {seed} fits {config.name}")
+
+
+def _same_shaped(rng: np.random.Generator, name: str, config: Config, layers: int, size: int, channels: int) -> Network:
+    """Layers that keep the shape, each on one of the three tensors before it, with any tensor added."""
+    signed = bool(rng.random() < 0.4)
+    shape = (int(rng.integers(1, size + 1)), int(rng.integers(1, size + 1)), int(rng.integers(1, channels + 1)))
+    ranges = [(-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if signed else (0, int(rng.integers(1, 256)))]
+    found: list[Layer] = []
+    inputs: list[int] = []
+    residuals: list[int] = []
+    for index in range(int(rng.integers(2, layers + 1))):
+        taken = index if rng.random() < 0.6 else int(rng.integers(max(0, index - 2), index + 1))
+        added = int(rng.integers(0, index + 1)) if rng.random() < 0.8 else NONE
+        layer = _keeping(rng, f"layer{index}", shape, ranges[taken], config, taken == index)
+        if added != NONE:
+            layer = replace(layer, residual_multiplier=int(rng.choice([1, (1 << 16) - 1, *rng.integers(1, 1 << 14, size=4)])))
+        found.append(layer)
+        inputs.append(taken)
+        residuals.append(added)
+        ranges.append((layer.low, layer.high))
+    return Network(name, shape, tuple(found), 1 / 255, *ranges[0], {}, tuple(inputs), tuple(residuals))
+
+
+def _keeping(
+    rng: np.random.Generator, name: str, shape: tuple[int, int, int], limits: tuple[int, int], config: Config, normed: bool
+) -> Layer:
+    """A layer that keeps the shape, with a dynamic step only where its input is `normed`."""
+    while True:
+        taps = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        padding = (taps[0] - 1) // 2, taps[0] // 2, (taps[1] - 1) // 2, taps[1] // 2
+        options = {"padding": padding, "elementwise": bool(rng.random() < 0.3)}
+        try:
+            layer = _numbers(rng, name, shape, limits, config, shape[2], taps, options)
+        except AccumulatorOverflow:
+            continue
+        if normed or not layer.activation.dynamic:
+            return layer
+
+
 def random_inputs(seed: int, network: Network, n: int = 2) -> Ints:
     """Raw inputs (n, rows, columns, channels): noise, blobs of zeros, extremes; the first may be all zeros."""
     rng = np.random.default_rng([seed, 1])
@@ -140,6 +190,20 @@ def _layer(
         options["stride"] = tuple(int(rng.choice([1, 1, 1, 2, 3, 4])) for _ in range(2))
         options["padding"] = _padding(rng, taps)
         options["pool"] = tuple(int(rng.choice([1, 1, 1, 2, 3])) for _ in range(2))
+    return _numbers(rng, name, shape, limits, config, outputs, taps, options)
+
+
+def _numbers(
+    rng: np.random.Generator,
+    name: str,
+    shape: tuple[int, int, int],
+    limits: tuple[int, int],
+    config: Config,
+    outputs: int,
+    taps: tuple[int, int],
+    options: dict[str, Any],
+) -> Layer:
+    """A layer of that shape with weights, activation and rescaling at random."""
     outputs, seen = (shape[2], 1) if options.get("elementwise") else (outputs, shape[2])
     weights = _weights(rng, (outputs, *taps, seen), config)
     activation = _activation(rng, prod(shape))
@@ -150,13 +214,10 @@ def _layer(
     if activation.dynamic:
         norm_max = prod(shape) * max(-limits[0], limits[1])
         reals = real / max(norm_max, activation.samples + 1) * rng.uniform(1, 5)
-        multiplier, norm_shift, multiplier_shift, shift, stored = dynamic_rescaling(
-            reals, activation.samples, norm_max, bias, bounds
-        )
-        options |= {"norm_shift": norm_shift, "multiplier_shift": multiplier_shift}
+        integers = dynamic_rescaling(reals, activation.samples, norm_max, bias, bounds)._asdict()
     else:
-        multiplier, stored, shift = rescaling(real, bias, bounds)
-    return Layer(name, shape, weights, multiplier, stored, shift, low, high, activation, **options)
+        integers = rescaling(real, bias, bounds)._asdict()
+    return Layer(name, shape, weights, low=low, high=high, activation=activation, **integers, **options)
 
 
 def _padding(rng: np.random.Generator, taps: tuple[int, int]) -> tuple[int, int, int, int]:

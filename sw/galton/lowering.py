@@ -224,24 +224,28 @@ class _Lowering:
         bias: Tensor | None = None,
         stride: Pair = (1, 1),
         padding: Borders = NO_PADDING,
+        shape: tuple[int, int, int] | None = None,
     ) -> Value:
-        """A new stage, with the zeros that waited."""
+        """A new stage, with the zeros that waited; on a vector as one pixel, or in the `shape` of its tensor."""
         bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.double()
-        shape = (1, 1, prod(value.map)) if value.flat else value.map
+        shape = shape or ((1, 1, prod(value.map)) if value.flat else value.map)
         stage = Stage(name, kind, shape, weight.double(), bias, stride, _plus(value.padding, padding), source=value.tensor)
         self.stages.append(stage)
         kept = value.flat and kind == "identity"
         return Value(len(self.stages), value.map if kept else stage.output_shape, value.flat)
 
-    def identity(self, name: str, value: Value) -> Value:
-        """A stage that changes nothing but may pad."""
-        channels = prod(value.map) if value.flat else value.map[2]
-        return self.push(value, name, "identity", torch.ones(channels, 1, 1, 1, dtype=torch.float64))
+    def identity(self, name: str, value: Value, *, pixel: bool = False) -> Value:
+        """A stage that changes nothing but may pad; of a vector's tensor, or with `pixel` of the vector as one pixel."""
+        shape = (1, 1, prod(value.map)) if pixel else self.shape(value)
+        return self.push(value, name, "identity", torch.ones(shape[2], 1, 1, 1, dtype=torch.float64), shape=shape)
+
+    def shape(self, value: Value) -> tuple[int, int, int]:
+        """Rows, columns, channels of a value's tensor, which need not be its map where that is flat."""
+        return self.stages[value.tensor - 1].output_shape if value.tensor else value.map
 
     def added(self, name: str, one: Value, other: Value) -> Value:
         """The later of two values with the earlier one as its residual; the network's input always through a stage of its own."""
-        flat = one.flat
-        one, other = (replace(self.settled(value), flat=False) for value in (one, other))
+        one, other = self.alike(name, self.settled(one), self.settled(other))
         first, main = sorted((one, other), key=lambda value: value.tensor)
         if first.tensor == 0:
             first, main = main, self.identity(name, first)
@@ -250,7 +254,26 @@ class _Lowering:
         if not self.open(main) or first.tensor == main.tensor or not self.stages[main.tensor - 1].takes_residual:
             main = self.identity(name, main)
         self.stages[main.tensor - 1] = replace(self.stages[main.tensor - 1], residual=first.tensor)
-        return replace(main, flat=flat)
+        return main
+
+    def alike(self, name: str, one: Value, other: Value) -> tuple[Value, Value]:
+        """Two values of one shape as tensors of one shape and order: vectors may come from maps, or be none."""
+        if one.map != other.map:
+            one, other = self.in_order(name, one), self.in_order(name, other)
+        if self.shape(one) != self.shape(other):
+            one, other = (
+                value if self.shape(value)[:2] == (1, 1) else self.identity(name, value, pixel=True) for value in (one, other)
+            )
+        return one, other
+
+    def in_order(self, name: str, value: Value) -> Value:
+        """A vector in its own order, (channel, row, column), instead of its map's."""
+        rows, columns, channels = value.map
+        if rows * columns == 1:
+            return value
+        places = torch.arange(prod(value.map)).reshape(value.map).permute(2, 0, 1).reshape(-1)
+        weight = torch.eye(len(places), dtype=torch.float64)[places]
+        return self.push(value, name, "selection", weight[:, :, None, None])
 
     def linear(self, layer: Linear, value: Value) -> Value:
         """A 1x1 convolution of the map seen as one pixel."""
@@ -272,7 +295,7 @@ class _Lowering:
             and value.padding == NO_PADDING
             and len(scale) == len(stage.weight)
         )
-        value = value if folds else self.identity(layer.name, value)
+        value = value if folds else self.identity(layer.name, value, pixel=value.flat)
         stage = self.stages[value.tensor - 1]
         stage = replace(stage, weight=stage.weight * scale[:, None, None, None], bias=stage.bias * scale + shift)
         self.stages[value.tensor - 1] = stage
