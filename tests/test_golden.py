@@ -219,7 +219,7 @@ def test_flipped_bits_of_a_program_run_or_are_refused(name: str) -> None:
 def test_overlapping_tensors_are_refused() -> None:
     image = plain("tiny")
     base = golden.parse(image)[0].layer["input_base"]
-    with pytest.raises(ImageError, match="conv0 cannot run: its input and output overlap"):
+    with pytest.raises(ImageError, match="conv0 cannot run: its output overlaps what it takes or adds"):
         golden.run(patched(image, LAYER, FIRST_LAYER, output_base=base + 1), np.ones((1, 5, 6, 4), np.int64))
 
 

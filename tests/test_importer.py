@@ -29,10 +29,11 @@ def randomized(module: nn.Module) -> nn.Module:
 
 
 def float_stages(module: nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, list[str]]:
-    """What the lowered stages compute, in float64, and their kinds."""
+    """What the lowered stages of a chain compute, in float64, and their kinds."""
     imported = importer.load(module, inputs)
     lowered = lowering.lower(imported.layers, imported.input_shape)
     values = inputs.double() if inputs.ndim == 4 else inputs.double()[:, :, None, None]
+    assert [stage.source for stage in lowered.stages] == list(range(len(lowered.stages)))
     shape = (1, 1, inputs.shape[1]) if inputs.ndim == 2 else (*inputs.shape[2:], inputs.shape[1])
     for stage in lowered.stages:
         assert stage.input_shape in (shape, (1, 1, torch.Size(shape).numel()))
@@ -295,7 +296,7 @@ MAPS = [
     (nn.Upsample(scale_factor=6), "upsampling"),
     (nn.Conv2d(4, 4, 2, stride=5), "convolution with kernel (2, 2) and stride (5, 5)"),
     (nn.Upsample(scale_factor=5), "upsampling"),
-    (nn.ZeroPad2d(-1), "padding by [-1, -1, -1, -1]; use padding of rows and columns by 0 or more"),
+    (nn.ZeroPad2d(-1), "padding by [-1, -1, -1, -1]; use padding of rows, columns and channels by 0 or more"),
     (nn.MaxPool2d(17), "a max-pool window of (17, 17); use windows up to 16x16"),
 ]
 VECTORS = [
@@ -335,18 +336,17 @@ REFUSED = {
     ),
     "adaptive window of 65": (nn.AdaptiveAvgPool2d(1), (1, 2, 65), "average-pool windows of (2, 65) at stride"),
     "mean over 65 rows": (Spatial(), (1, 65, 2), "average-pool windows of (65, 2) at stride"),
-    "residual": (Join(torch.add), (2, 4, 4), "residual addition; use a network whose layers follow one another"),
     "concatenation": (Join(lambda a, b: torch.cat([a, b], 1)), (2, 4, 4), "concatenation"),
     "gate": (Join(torch.mul), (2, 4, 4), "product of two activations"),
     "square": (Join(lambda a, b: b * b), (2, 4, 4), "arithmetic that uses an activation twice"),
-    "two outputs": (Branch(), (4,), "several outputs or a branch"),
+    "two outputs": (Branch(), (4,), "a network with several outputs; use one output"),
     "recurrent": (Recurrent(), (4,), "lstm: recurrent layer; use convolutions over time"),
     "constant map": (Join(lambda a, b: b + torch.ones(4, 4)), (2, 4, 4), "a constant that is not one number for each channel"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_chain_of_layers_is_refused(case):
+def test_what_joins_otherwise_is_refused(case):
     module, shape, message = REFUSED[case]
     with pytest.raises(UnsupportedLayer) as caught:
         importer.load(module, torch.rand(1, *shape))

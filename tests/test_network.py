@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from galton.network import Activation, Layer, Network
+from galton.network import NONE, Activation, Layer, Network
 
 
 def layer(**changes) -> Layer:
@@ -62,6 +62,9 @@ def test_shapes(changes, map_shape, output_shape):
         ({"high": 256}, r"0\.\.256 is not a range of raw bytes"),
         ({"input_shape": (2, 9, 2)}, "leaves no output"),
         ({"pool": (7, 1)}, "leaves no output"),
+        ({"residual_multiplier": 1 << 16}, "conv: residual_multiplier 65536 does not fit 16 bits"),
+        ({"residual_multiplier": -1}, "conv: residual_multiplier -1 does not fit 16 bits"),
+        ({"residual_multiplier": 1, "pool": (1, 2)}, "conv: a layer cannot both add a tensor and max-pool"),
     ],
 )
 def test_layers_that_do_not_hold_together(changes, message):
@@ -108,8 +111,9 @@ def test_networks_chain_and_flatten():
     network = Network("net", (8, 9, 2), (layer(), last(192)), input_low=-128, input_high=127)
     assert network.output_scale == 0.5
     assert network.layers[1].signed
-    assert [network.signed_input(0), network.signed_input(1)] == [True, False]
-    assert not replace(network, input_low=0).input_signed
+    assert (network.inputs, network.residuals) == ((0, 1), (NONE, NONE))
+    assert [network.signed(0), network.signed(1), network.signed(2)] == [True, False, True]
+    assert not replace(network, input_low=0).signed(0)
     flat = Network("flat", (4, 4, 12), (last(192),))
     assert flat.layers[0].input_shape == (1, 1, 192)
 
@@ -121,6 +125,48 @@ def test_networks_chain_and_flatten():
 def test_networks_that_do_not_chain(layers, message):
     with pytest.raises(ValueError, match=message):
         Network("net", (8, 9, 2), layers)
+
+
+def keeping(name: str, **changes) -> Layer:
+    """A layer that keeps the shape (3, 4, 2)."""
+    values = {"name": name, "input_shape": (3, 4, 2), "weights": np.ones((2, 1, 1, 2), np.int64)}
+    return layer(**{**values, "multiplier": np.ones(2, np.int64), "bias": np.zeros(2, np.int64), **changes})
+
+
+def test_residual_networks():
+    layers = (keeping("one", low=-7, high=9), keeping("two"), keeping("three", residual_multiplier=5), keeping("four"))
+    network = Network("net", (3, 4, 2), layers, inputs=(0, 0, 1, 3), residuals=(NONE, NONE, 2, NONE))
+    assert [network.tensor_shape(tensor) for tensor in range(5)] == [(3, 4, 2)] * 5
+    assert [network.tensor_range(tensor) for tensor in range(3)] == [(0, 255), (-7, 9), (0, 255)]
+    assert [network.last_use(tensor) for tensor in range(5)] == [1, 2, 2, 3, 4]
+    assert Network("unused", (3, 4, 2), layers[:2], inputs=(0, 0)).last_use(1) == -1
+
+
+DYNAMIC = Activation("rounding", samples=9)
+
+
+@pytest.mark.parametrize(
+    ("second", "options", "message"),
+    [
+        ({}, {"inputs": (0,)}, "net has 2 layers, but 1 inputs and 2 residuals"),
+        ({}, {"residuals": (NONE,) * 3}, "net has 2 layers, but 2 inputs and 3 residuals"),
+        ({}, {"inputs": (0, 2)}, r"second takes tensor 2 and adds -1; there are 0\.\.1 before it"),
+        ({}, {"inputs": (0, -1)}, r"second takes tensor -1 and adds -1; there are 0\.\.1 before it"),
+        ({"residual_multiplier": 3}, {"residuals": (NONE, 2)}, r"second takes tensor 1 and adds 2; there are 0\.\.1"),
+        ({"residual_multiplier": 3}, {"residuals": (NONE, -2)}, r"second takes tensor 1 and adds -2; there are 0\.\.1"),
+        ({"residual_multiplier": 3}, {}, "second adds tensor -1 with a residual_multiplier of 3"),
+        ({}, {"residuals": (NONE, 0)}, "second adds tensor 0 with a residual_multiplier of 0"),
+        (
+            {"residual_multiplier": 3, "stride": (1, 2)},
+            {"residuals": (NONE, 1)},
+            r"second adds \(3, 4, 2\) to an output of shape \(3, 2, 2\)",
+        ),
+        ({"activation": DYNAMIC}, {"inputs": (0, 0)}, "second has a dynamic step, but does not take the tensor before it"),
+    ],
+)
+def test_residual_networks_that_do_not_hold_together(second, options, message):
+    with pytest.raises(ValueError, match=message):
+        Network("net", (3, 4, 2), (keeping("first"), keeping("second", **second)), **options)
 
 
 def test_raw_inputs_round_half_up_and_clamp():

@@ -10,6 +10,7 @@ from galton import golden, storage
 from galton.compiler import compile
 from galton.format import FORMAT_VERSION
 from galton.image import Image
+from galton.network import NONE
 
 DRIFT = "The format has drifted: raise FORMAT_VERSION, note it in CHANGELOG.md, and run python tests/pinned.py"
 
@@ -29,10 +30,14 @@ def test_pinned_bytes_give_pinned_outputs(name: str) -> None:
 
 
 def test_the_vectors_use_what_the_machine_has() -> None:
-    layers = [layer for name in CASES for layer in storage.load(FOLDER / f"{name}.safetensors")[0].layers]
+    networks = [storage.load(FOLDER / f"{name}.safetensors")[0] for name in CASES]
+    layers = [layer for network in networks for layer in network.layers]
     assert {layer.activation.mode for layer in layers} == {"monte_carlo", "rounding", "bypass"}
     assert any(layer.activation.dynamic for layer in layers)
     assert any(layer.pool != (1, 1) for layer in layers)
     assert any(layer.stride != (1, 1) for layer in layers)
     assert any(layer.signed for layer in layers)
+    assert any(layer.elementwise for layer in layers)
+    assert any(network.signed(added) for network in networks for added in network.residuals if added != NONE)
+    assert any(network.inputs != tuple(range(len(network.layers))) for network in networks)
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 60_000
