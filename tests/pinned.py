@@ -18,7 +18,7 @@ from galton.config import Config
 
 FOLDER = Path(__file__).parent / "vectors"
 CASES = {
-    "dense": (12, Config("dense", lanes=4)),
+    "dense": (195, Config("dense", lanes=4)),
     "sparse": (20, Config("sparse", lanes=2, step_bits=2, table_words=2048)),
     "groups": (97, ODD["three-by-five"]),
     "vectors": (106, Config("vectors", groups=2, lanes=8)),
