@@ -18,10 +18,10 @@ from galton.config import Config
 
 FOLDER = Path(__file__).parent / "vectors"
 CASES = {
-    "dense": (91, Config("dense", lanes=4)),
-    "sparse": (121, Config("sparse", lanes=2, step_bits=2, table_words=2048)),
-    "groups": (41, ODD["three-by-five"]),
-    "vectors": (47, Config("vectors", groups=2, lanes=8)),
+    "dense": (195, Config("dense", lanes=4)),
+    "sparse": (20, Config("sparse", lanes=2, step_bits=2, table_words=2048)),
+    "groups": (97, ODD["three-by-five"]),
+    "vectors": (106, Config("vectors", groups=2, lanes=8)),
 }
 """Seed and configuration of each case."""
 
