@@ -92,7 +92,7 @@ def load_graph(content: dict[str, Any], arrays: dict[str, Any], module: nn.Modul
     made = graphs.plain(module)
     try:
         if graph["expanded"]:
-            made, _ = expand(made)
+            made = expand(made)
         for name in graph["identities"]:
             made.set_submodule(name, nn.Identity())
         for key in [key for key in state if key.split(".")[-1] == INTEGERS]:
