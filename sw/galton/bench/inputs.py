@@ -23,8 +23,8 @@ TIME = 256
 """Characters of a sequence."""
 SEQUENCES = 128
 """To calibrate with."""
-UPSAMPLED = 250
-"""Images that are made larger, to calibrate with and to measure on."""
+SMALL, LARGE = (96, 250, 250), (224, 16, 100)
+"""Side of images that are made larger, and how many calibrate and are measured on: every layer's inputs are kept at once."""
 FRAMES, BANDS = 5, 128
 CLIPS = 1000
 TYPICAL = -20.0
@@ -82,12 +82,12 @@ def characters(folder: Path, _: nn.Module) -> Inputs:
 
 def upsampled_96(folder: Path, _: nn.Module) -> Inputs:
     """CIFAR-10 images in 0..1 at 96 by 96: no people to find, but pictures. Targets are not known, thus 0."""
-    return _upsampled(_colours(_training(folder)) / 255, 96)
+    return _upsampled(_colours(_training(folder)) / 255, *SMALL)
 
 
 def upsampled_224(folder: Path, _: nn.Module) -> Inputs:
     """CIFAR-10 images in -1..1 at 224 by 224. Targets are not known, thus 0."""
-    return _upsampled((_colours(_training(folder)) - 127) / 128, 224)
+    return _upsampled((_colours(_training(folder)) - 127) / 128, *LARGE)
 
 
 def machine_sounds(_: Path, network: nn.Module) -> Inputs:
@@ -135,13 +135,13 @@ def _standardized(pixels: Uints) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values.transpose(CHANNELS_FIRST)))
 
 
-def _upsampled(images: Tensor, size: int) -> Inputs:
+def _upsampled(images: Tensor, size: int, calibrating: int, measured: int) -> Inputs:
     """The first to calibrate with, those from APART on to measure on."""
     larger = [
         torch.nn.functional.interpolate(part, (size, size), mode="bilinear", align_corners=False)
-        for part in (images[:UPSAMPLED], images[APART : APART + UPSAMPLED])
+        for part in (images[:calibrating], images[APART : APART + measured])
     ]
-    return larger[0], larger[1], torch.zeros(UPSAMPLED, dtype=torch.long)
+    return larger[0], larger[1], torch.zeros(measured, dtype=torch.long)
 
 
 def _decoded(jpeg: Uints, offsets: NDArray[np.int64]) -> Uints:

@@ -40,18 +40,19 @@ def monte_carlo(*points: tuple[float, float]) -> list[Settings]:
     return [{"k_weights": weights, "k_activations": activations} for weights, activations in points]
 
 
-ROUNDED = limited((7, 0), (7, 2), (7, 3), (3, 2), (3, 3))
+ROUNDED = limited((7, 0), (7, 2), (3, 2), (3, 3))
 FULL: dict[str, list[Settings]] = {
     "galton": [
+        {},
         {"extra": {"price": 0.001}, **FINE},
         *priced((0.003, 0.5), (0.01, 1), (0.02, 1.5), (0.03, 2), (0.06, 2), (0.1, 2.5), (0.15, 3), (0.25, 3)),
     ],
-    "mcq": monte_carlo((0.5, 1), (1, 1), (1, 2), (1.5, 2), (2, 2), (3, 3), (5, 5)),
-    "gpfq": sampled((0.5, 2), (0.75, 2), (1, 2), (1, 3), (2, 2), (2, 0)),
+    "mcq": monte_carlo((1, 1), (1, 2), (1.5, 2), (2, 2), (3, 3), (5, 5)),
+    "gpfq": sampled((0.75, 2), (1, 2), (1, 3), (2, 2), (2, 0)),
     "": ROUNDED,
 }
 FEW: dict[str, list[Settings]] = {
-    "galton": priced((0.001, 0), (0.02, 1), (0.05, 2), (0.1, 2.5), (0.2, 3)),
+    "galton": [{}, *priced((0.001, 0), (0.02, 1), (0.1, 2.5), (0.2, 3))],
     "mcq": monte_carlo((1, 1), (1.5, 2), (3, 3)),
     "gpfq": sampled((0.75, 2), (1, 3), (2, 2)),
     "": limited((7, 1), (7, 3), (3, 3)),

@@ -66,6 +66,7 @@ def plain(data: Path) -> Row:
 def memory() -> Row:
     """Bytes for each weight, input and result left out, at the most, of plain Monte Carlo at growing sizes."""
     found = {}
+    cells.warm("mcq")
     for size in SIZES:
         weights = np.random.default_rng(0).standard_normal((64, size // 64, 1, 1))
         tracemalloc.start()
