@@ -285,6 +285,9 @@ def test_descent_never_climbs_and_ends_where_no_single_move_helps():
         last = cost(integers, step)
     chosen = galton.best_of_starts(wanted, h, np.abs(wanted).mean(axis=1) / 2, 7, price, 12)
     assert np.all(cost(*chosen) <= last + 1e-9)
+    kicked = galton.best_of_starts(wanted, h, np.abs(wanted).mean(axis=1) / 2, 7, price, 12, 64)
+    assert np.all(cost(*kicked) <= cost(*chosen) + 1e-9)
+    assert cost(*kicked).sum() < 0.995 * cost(*chosen).sum()
     for place in range(36):
         for value in range(-7, 8):
             moved = integers.copy()
@@ -299,8 +302,9 @@ def test_the_price_buys_zeros():
         integers, _ = galton.quantize(weights, Options(2.0, rows=options.rows, extra={"price": price}))
         shares.append((integers != 0).mean())
     assert shares[0] > shares[1] > shares[2] > 0
-    with pytest.raises(GaltonError, match="price"):
-        galton.quantize(weights, Options(2.0, extra={"price": -1}))
+    for name in ("price", "kicks"):
+        with pytest.raises(GaltonError, match=name):
+            galton.quantize(weights, Options(2.0, extra={name: -1}))
 
 
 def test_the_default_comes_closest():

@@ -87,6 +87,7 @@ EXTRA: dict[str, dict[str, str]] = {
         "gamma": "power of the layer's work in the price, 0.7",
         "damping": "of H and of the regression, share of the mean diagonal, 0.05",
         "passes": "of coordinate descent, 10",
+        "kicks": "of each neuron: a few weights set at random, and descent again; undone unless it ends lower, 64",
     },
     "aciq": {
         "bits": "of a weight, those of weight_limit unless told",
