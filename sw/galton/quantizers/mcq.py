@@ -47,7 +47,8 @@ def hits(values: Any, k: float, *, xi: float = 0.5, order: str = "array", norm: 
     Returns
     -------
     counts: like `values`, in the narrowest of int8, int16, int32, int64 that holds ceil(max N |v| / T).
-    scale: T / N, 0 where either is, infinity beyond float64: a float, or with norm="channel" a float64 array (a tensor for a tensor), one a channel.
+    scale: T / N, 0 where either is, infinity beyond float64:
+        a float, or with norm="channel" a float64 array (a tensor for a tensor), one a channel.
 
     Raises ValueError for values that are not finite or not numbers, and for k, xi, order or norm out of range.
     """
