@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -293,6 +294,31 @@ def test_descent_never_climbs_and_ends_where_no_single_move_helps():
             moved = integers.copy()
             moved[:, place] = value
             assert np.all(cost(moved, step) >= last - 1e-6 * np.abs(last))
+
+
+@pytest.mark.parametrize("case", ["no data", "dead inputs", "silent outputs", "few rows", "nothing"])
+def test_the_default_takes_what_is_degenerate(case):
+    weights, options = problem(outputs=8, size=36)
+    rows = options.rows()
+    real, quantized = rows.real.copy(), rows.quantized.copy()
+    if case == "dead inputs":
+        quantized[:, :, ::2] = 0
+        real[:, :, ::2] = 0
+    elif case == "silent outputs":
+        weights[::2] = 0
+    elif case == "few rows":
+        real, quantized = real[:, :8], quantized[:, :8]
+    elif case == "nothing":
+        real, quantized = real * 0, quantized * 0
+    given = None if case == "no data" else lambda: Rows(quantized, real)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        integers, step = galton.quantize(weights, Options(2.0, rows=given))
+    assert np.isfinite(step).all()
+    assert np.abs(integers).max() <= 7
+    assert not integers[::2].any() or case != "silent outputs"
+    rounded = ((integers * step[:, None, None, None] - weights) ** 2).sum() / (weights**2).sum()
+    assert rounded < {"dead inputs": 1.0, "few rows": 1.0}.get(case, 0.2)
 
 
 def test_the_price_buys_zeros():

@@ -18,7 +18,7 @@ from galton.quantizers.moments import damped, of, regress
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRICE, GAMMA, DAMPING, PASSES, KICKS = 0.05, 0.7, 0.05, 10, 64
+PRICE, GAMMA, DAMPING, PASSES, KICKS = 0.03, 0.7, 0.05, 10, 64
 KICKED = 3
 """Weights that a kick sets."""
 STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
@@ -28,7 +28,7 @@ STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     """The method "galton", steps from max(mean |w| / k, max |w| / (limit + 1/2)) on, fitted to the integers.
 
-    extra: "price" (.05) is lambda, the one knob between work and accuracy; "gamma" (.7), "damping" (.05), "passes" (10) of
+    extra: "price" (.03) is lambda, the one knob between work and accuracy; "gamma" (.7), "damping" (.05), "passes" (10) of
     descent, "kicks" (64) out of its minimum.
     """
     price, gamma, damping, passes, kicks = (
