@@ -17,6 +17,7 @@ from galton import quantize, storage
 from galton.cli import main as program
 from galton.demo import digits, training
 from galton.demo.model import make_model
+from galton.errors import AcceleratorWarning
 from galton_hw.verilog import generate
 
 SOURCE = """
@@ -126,6 +127,19 @@ def test_every_unsupported_layer_is_named(capsys, folder) -> None:
     assert "4" in error
     assert "igmoid" in error
     assert "anh" in error
+
+
+def test_any_network_by_the_graph_engine(capsys, folder, tmp_path) -> None:
+    arguments = ["quantize", f"{folder}/model.py:unsupported", folder / "calibration.npy", "-o", tmp_path / "x.safetensors"]
+    code, out, _ = call(capsys, *arguments, "--engine", "graph", "--method", "nearest", "--json")
+    assert code == 0
+    assert json.loads(out)["file"].endswith("x.safetensors")
+    code, out, error = call(capsys, "compile", tmp_path / "x.safetensors", "--json")
+    assert code == 1
+    assert "Traceback" not in error
+    with pytest.warns(AcceleratorWarning, match="igmoid"):
+        code, out, _ = call(capsys, *arguments, "--engine", "auto", "--json")
+    assert code == 0
 
 
 @pytest.mark.parametrize("option", [["--k-weights", "0"], ["--k-activations", "-1"], ["--method", "magic"], ["--xi", "1"]])

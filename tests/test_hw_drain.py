@@ -1,5 +1,6 @@
 """The drain with modelled groups: which word it takes from whom and when, and the tensor that it writes."""
 
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ SHAPES = {
     "borders": {"output_rows": 4, "columns": 2, "group_channels": 4, "left": 2, "right": 4, "ring_rows": 2},
     "left": {"output_rows": 2, "columns": 1, "group_channels": 1, "left": 1, "right": 0, "ring_rows": 1},
     "right": {"output_rows": 5, "columns": 1, "group_channels": 5, "left": 0, "right": 2, "ring_rows": 3},
-    "one byte over": {"output_rows": 1, "columns": 3, "group_channels": 3, "left": 0, "right": 0, "ring_rows": 1},
+    "one byte over": {"output_rows": 1, "columns": 1, "group_channels": 17, "left": 0, "right": 0, "ring_rows": 1, "groups": 1},
     "pooled": {"output_rows": 4, "columns": 4, "group_channels": 2, "left": 0, "right": 1, "ring_rows": 3, "pool": (2, 2)},
 }
 
@@ -29,18 +30,19 @@ class Drained:
     """A layer's accumulators at random, the groups that hand them out, and the data memory that takes the tensor."""
 
     def __init__(self, shape, seed, done_gap):
+        self.config = replace(CONFIG, groups=shape.get("groups", CONFIG.groups))
         rng = self.rng = Random(f"{shape} {seed}")
         self.rows, self.columns, self.done_gap = shape["output_rows"], shape["columns"], done_gap
         self.channels = shape["group_channels"]
         self.pool = shape.get("pool", (1, 1))
-        vectors = -(-self.channels // CONFIG.lanes)
+        vectors = -(-self.channels // self.config.lanes)
         row_words = shape["left"] + self.columns * vectors + shape["right"]
         self.layer = circuits.layer(
             output_base=BASE,
             output_rows=self.rows,
             output_columns=self.columns - 1,
             group_channels=self.channels,
-            output_channels=self.channels * CONFIG.groups,
+            output_channels=self.channels * self.config.groups,
             vectors=vectors - 1,
             left_words=shape["left"],
             right_words=shape["right"],
@@ -55,21 +57,21 @@ class Drained:
             pool_y=self.pool[0] - 1,
             pool_x=self.pool[1] - 1,
         )
-        words = range(CONFIG.accumulator_words)
+        words = range(self.config.accumulator_words)
         self.accumulators = [
-            [[[rng.randint(-5000, 5000) for _ in range(CONFIG.lanes)] for _ in words] for _ in range(CONFIG.groups)]
+            [[[rng.randint(-5000, 5000) for _ in range(self.config.lanes)] for _ in words] for _ in range(self.config.groups)]
             for _ in range(self.rows)
         ]
         count = self.layer["output_channels"]
         self.multipliers = [rng.randrange(1 << 16) for _ in range(count)]
         self.biases = [rng.randrange(-(1 << 24), 1 << 24) for _ in range(count)]
-        self.memory = [rng.getrandbits(32) for _ in range(CONFIG.data_words)]
+        self.memory = [rng.getrandbits(32) for _ in range(self.config.data_words)]
         self.before = list(self.memory)
         self.seen, self.row = [], 0
 
     def run(self):
         """Simulate until `finished`; the cycles seen, from the start on."""
-        dut = circuits.Resting(Drain(CONFIG))
+        dut = circuits.Resting(Drain(self.config))
         watched = ("fetch", "fetch_word", "row_drained", "finished", "final", "write_data", "rest")
         signals = {name: getattr(dut, name) for name in watched} | {"done": dut.rows_done}
 
@@ -89,9 +91,9 @@ class Drained:
             ctx.set(dut.load.active, 0)
             ctx.set(dut.rest, 0)
             # Groups finish rows one by one, out of step.
-            done = [0] * CONFIG.groups
+            done = [0] * self.config.groups
             while not ctx.get(dut.finished):
-                for group in range(CONFIG.groups):
+                for group in range(self.config.groups):
                     if done[group] < self.rows and self.rng.random() > self.done_gap:
                         done[group] += 1
                 ctx.set(dut.rows_done, done)
@@ -105,8 +107,8 @@ class Drained:
                 on_the_way.append((fetch, self.accumulators[min(self.row, self.rows - 1)], word))
                 self.row += drained
                 arrived = on_the_way.pop(0)
-                for group in range(CONFIG.groups):
-                    values = [self.rng.randint(-9999, 9999) for _ in range(CONFIG.lanes)]
+                for group in range(self.config.groups):
+                    values = [self.rng.randint(-9999, 9999) for _ in range(self.config.lanes)]
                     if arrived and arrived[0] >> group & 1:
                         values = arrived[1][group][arrived[2]]
                     ctx.set(dut.accumulators[group], values)
@@ -117,16 +119,16 @@ class Drained:
 
     def fetches(self):
         """What the cycle model says of one row."""
-        return cycles.fetches(SimpleNamespace(layer=self.layer), CONFIG)
+        return cycles.fetches(SimpleNamespace(layer=self.layer), self.config)
 
     def tensor(self):
         """The bytes that must stand in memory."""
-        layer, groups = self.layer, range(CONFIG.groups)
+        layer, groups = self.layer, range(self.config.groups)
         raw = np.zeros((self.rows, self.columns, layer["output_channels"]), np.int64)
         for y, x, channel in np.ndindex(raw.shape):
             group, within = divmod(channel, self.channels)
             assert group in groups
-            vector, lane = divmod(within, CONFIG.lanes)
+            vector, lane = divmod(within, self.config.lanes)
             word = y % layer["ring_rows"] * layer["row_words"] + layer["left_words"] + x * (layer["vectors"] + 1) + vector
             sums = self.accumulators[y][group][word][lane]
             raw[y, x, channel] = arith.requantize(
@@ -154,7 +156,7 @@ def test_drain(shape, done_gap):
 
     # Every row's fetches: order, owners, words, times.
     row = drained.fetches()
-    every = (1 << CONFIG.groups) - 1
+    every = (1 << drained.config.groups) - 1
     owners = [every if group < 0 else 1 << group for group in row.group.tolist()]
     found = [(time, cycle["fetch"], cycle["fetch_word"]) for time, cycle in enumerate(seen) if cycle["fetch"]]
     assert len(found) == len(owners) * drained.rows
@@ -165,7 +167,7 @@ def test_drain(shape, done_gap):
         assert [time - begun for time, _, _ in part] == row.offsets.tolist()
         assert [fetch for _, fetch, _ in part] == owners
         ring = y % layer["ring_rows"] * layer["row_words"]
-        assert [word for _, _, word in part] == words_of(layer, ring)
+        assert [word for _, _, word in part] == words_of(layer, ring, drained.config.groups)
         # As early as the groups, the last fetch before and its activations allow, and no earlier.
         done = next(time for time, cycle in enumerate(seen) if min(cycle["done"]) > y)
         earliest = [done + 1] if before is None else [done + 1, before + 2, before_end]
@@ -183,12 +185,12 @@ def test_drain(shape, done_gap):
     assert norm[-1]["total"] == arith.norm(octets, 3)
 
 
-def words_of(layer, ring):
+def words_of(layer, ring, groups):
     """Accumulator words of a row's fetches: every group walks a pixel's vectors anew."""
     vectors = layer["vectors"] + 1
     words = list(range(ring, ring + layer["left_words"]))
     place = ring + layer["left_words"]
     for _ in range(layer["output_columns"] + 1):
-        words += list(range(place, place + vectors)) * CONFIG.groups
+        words += list(range(place, place + vectors)) * groups
         place += vectors
     return words + list(range(place, place + layer["right_words"]))

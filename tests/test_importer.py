@@ -200,6 +200,7 @@ ELEMENTWISE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*its inputs spread:galton.errors.CalibrationWarning")
 @pytest.mark.parametrize("case", ELEMENTWISE)
 def test_elementwise_layers_run(case):
     """Close to the float module; packed bytes, integer network and torch module exactly alike."""

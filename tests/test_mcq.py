@@ -84,6 +84,12 @@ def test_equals_counting_for_any_double(values, k, xi, order):
     assert (hits(array, k, xi=xi, order=order)[0] == brute(array, k, xi, order)).all()
 
 
+def test_a_scale_beyond_float64_is_infinite():
+    counts, scale = hits(np.array([1e308, 1e308]), 0.3)
+    assert counts.sum() == 1
+    assert scale == np.inf
+
+
 @pytest.mark.parametrize("order", ["array", "magnitude", "channel_sign"])
 @pytest.mark.parametrize("k", [0.4, 3])
 @pytest.mark.parametrize("draw", ["normal", "ternary", "wide", "pruned"])

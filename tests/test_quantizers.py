@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from galton.errors import CalibrationWarning, GaltonError
 from galton.quantizers import METHODS, Options, aciq, galton, gpfq, gptq, named, nearest
-from galton.quantizers.moments import Rows, damped, moments, of, regress
+from galton.quantizers.moments import Rows, damped, moments, of, power, regress
 
 LAPLACE = {2: 2.83068, 3: 3.89723, 4: 5.02864, 5: 6.20477, 6: 7.41313, 7: 8.64562, 8: 9.89676}
 GAUSS = {2: 1.71064, 3: 2.15159, 4: 2.55914, 5: 2.93620, 6: 3.28691, 7: 3.61511, 8: 3.92404}
@@ -36,8 +37,7 @@ def output_error(weights, integers, step, options) -> float:
     error = np.einsum("goi,gij,goj->", quantized, found.h, quantized) - 2 * np.einsum(
         "goi,gij,goj->", quantized, found.c, neurons
     )
-    power = np.einsum("goi,gij,goj->", neurons, found.real, neurons)
-    return float(1 + error / power)
+    return float(1 + error / power(neurons, options.rows()))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -293,6 +293,31 @@ def test_descent_never_climbs_and_ends_where_no_single_move_helps():
             moved = integers.copy()
             moved[:, place] = value
             assert np.all(cost(moved, step) >= last - 1e-6 * np.abs(last))
+
+
+@pytest.mark.parametrize("case", ["no data", "dead inputs", "silent outputs", "few rows", "nothing"])
+def test_the_default_takes_what_is_degenerate(case):
+    weights, options = problem(outputs=8, size=36)
+    rows = options.rows()
+    real, quantized = rows.real.copy(), rows.quantized.copy()
+    if case == "dead inputs":
+        quantized[:, :, ::2] = 0
+        real[:, :, ::2] = 0
+    elif case == "silent outputs":
+        weights[::2] = 0
+    elif case == "few rows":
+        real, quantized = real[:, :8], quantized[:, :8]
+    elif case == "nothing":
+        real, quantized = real * 0, quantized * 0
+    given = None if case == "no data" else lambda: Rows(quantized, real)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        integers, step = galton.quantize(weights, Options(2.0, rows=given))
+    assert np.isfinite(step).all()
+    assert np.abs(integers).max() <= 7
+    assert not integers[::2].any() or case != "silent outputs"
+    rounded = ((integers * step[:, None, None, None] - weights) ** 2).sum() / (weights**2).sum()
+    assert rounded < {"dead inputs": 1.0, "few rows": 1.0}.get(case, 0.2)
 
 
 def test_the_price_buys_zeros():

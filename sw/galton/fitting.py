@@ -36,8 +36,6 @@ Reals = NDArray[np.float64]
 
 COUNT_LIMIT = min(config.count_limit for config in CONFIGS.values())
 LARGEST_STEP = (1 << STEP_BITS) - 1
-STILL = 1e-12
-"""Variance of a channel's sums over their squared mean up to which it is what rounding makes of a constant."""
 COARSER = 1.25
 """Factor by which the output's scale grows until its integers fit."""
 STILL = 1e-12

@@ -210,7 +210,7 @@ def quantize(
         )
     plain = graphs.plain(module)
     if calibrated:
-        inputs = graphs.numbers(plain, data.collect(calibration, samples, maps=engine == "accelerator"))
+        inputs = graphs.numbers(plain, calibration, samples, maps=engine == "accelerator")
     else:
         inputs = data.collect(data.synthetic(plain, input_shape, input_range), samples)
     graphs.check_finite(plain)

@@ -17,7 +17,9 @@ LADDERS: dict[str, list[Settings]] = {
 """Settings of a method besides its own; "" for methods not here."""
 
 FINE: Settings = {"dead_zone": 0.0, "k_activations": 8.0}
-"""Activations as good as raw: the dearest, most accurate end."""
+"""Activations as good as raw."""
+FINEST: Settings = {"extra": {"price": 0.001}, **FINE}
+"""The dearest, most accurate end of the default method, with weights of 4 bits."""
 
 
 def priced(*points: tuple[float, float]) -> list[Settings]:
@@ -44,7 +46,7 @@ ROUNDED = limited((7, 0), (7, 2), (3, 2), (3, 3))
 FULL: dict[str, list[Settings]] = {
     "galton": [
         {},
-        {"extra": {"price": 0.001}, **FINE},
+        FINEST,
         *priced((0.003, 0.5), (0.01, 1), (0.02, 1.5), (0.03, 2), (0.06, 2), (0.1, 2.5), (0.15, 3), (0.25, 3)),
     ],
     "mcq": monte_carlo((1, 1), (1, 2), (1.5, 2), (2, 2), (3, 3), (5, 5)),

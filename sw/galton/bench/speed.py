@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,18 @@ def default(network: str, data: Path) -> Row:
     if (absent := missing(name, network, data)) is not None:
         return absent
     subject = subjects.load(network, data)
-    cells.warm("galton")
-    with cells.threads_of_torch(THREADS):
-        start = time.perf_counter()
+    with cells.threads_of_torch(THREADS), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cells.warm("galton")
+        start, used = time.perf_counter(), time.process_time()
         quantize(subject.network, subject.calibration, method="galton", engine="auto")
-        seconds = time.perf_counter() - start
+        seconds, used = time.perf_counter() - start, time.process_time() - used
     weights = sum(layer.numel() for layer in subject.network.parameters())
-    return Row(name, {"parameters": weights, "seconds": round(seconds, 2)}, late(seconds, SECONDS[network]))
+    return Row(
+        name,
+        {"parameters": weights, "seconds": round(seconds, 2), "processor seconds": round(used, 2)},
+        late(seconds, SECONDS[network]),
+    )
 
 
 def plain(data: Path) -> Row:

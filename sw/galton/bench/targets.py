@@ -103,11 +103,14 @@ def goals(data: Path) -> list[Goal]:
             sweep("lenet300100"),
             partial(lost_at, column="nonzero_weights", share=0.2, allowed=0.3),
         ),
-        Goal(
-            "charlstm, 4 bits",
-            "at most 0.02 nats per character below float",
-            (cell("charlstm", settings={"weight_limit": 7}),),
-            partial(lost, allowed=0.02),
+        *(
+            Goal(
+                f"charlstm, 4 bits, {words}",
+                "at most 0.02 nats per character below float",
+                (cell("charlstm", settings=settings),),
+                partial(lost, allowed=0.02),
+            )
+            for words, settings in (("default setting", {}), ("finest setting", presets.FINEST))
         ),
     ]
     runs = [("lenet5", method) for method in METHODS] + [("vggsmall", METHOD)]

@@ -12,7 +12,7 @@ import click
 
 from galton.cli.benching import FOLDER
 from galton.cli.common import command as make_command
-from galton.cli.common import console, emit, progress, table
+from galton.cli.common import console, emit, progress
 
 if TYPE_CHECKING:
     from galton.bench.targets import Outcome
@@ -67,11 +67,14 @@ def command(only: tuple[str, ...], data: Path | None, jobs: int | None, output: 
     if as_json:
         emit({"targets": [asdict(one) for one in outcomes], "files": files})
     else:
-        shown = table("Targets", *targets.COLUMNS)
+        out = console()
         for one in outcomes:
-            shown.add_row(one.goal, one.wanted, one.measured, targets.WORDS[one.met].strip("*"))
-        console().print(shown)
-        console().print(f"Wrote {', '.join(map(str, files))}", soft_wrap=True)
+            wanted = f" (wanted: {one.wanted})" if one.wanted else ""
+            colour = {True: "green", False: "red", None: "yellow"}[one.met]
+            out.print(
+                f"[{colour}]{targets.WORDS[one.met].strip('*'):<13}[/][bold]{one.goal}[/]: {one.measured}{wanted}", soft_wrap=True
+            )
+        out.print(f"Wrote {', '.join(map(str, files))}", soft_wrap=True)
     return 1 if any(one.met is False for one in outcomes) else 0
 
 

@@ -91,10 +91,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_calibration(path: Path) -> Tensor:
-    """Calibration inputs as a float32 tensor in the model's own layout, the batch first."""
+    """Calibration inputs in the model's own layout, the batch first: float32, or int64 where the file has integers."""
     import torch
 
-    return torch.from_numpy(load_array(path)).to(torch.float32)
+    values = load_array(path)
+    return torch.from_numpy(values).to(torch.int64 if values.dtype.kind in "iub" else torch.float32)
 
 
 def require(path: Path) -> None:

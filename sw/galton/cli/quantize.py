@@ -13,6 +13,7 @@ from galton.cli.common import command as make_command
 EXAMPLE = """
 galton quantize model.py:make_model calibration.npy --weights weights.safetensors -o digits.galtonq
 galton quantize model.onnx calibration.npy
+galton quantize model.py:make_lstm ids.npy --engine graph -o lstm.safetensors
 galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
 """
 
@@ -22,6 +23,13 @@ galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
 @click.argument("calibration", type=INPUT_FILE)
 @click.option("--weights", type=INPUT_FILE, help="State dict of the model: .safetensors or .pt.")
 @click.option("-o", "--output", type=OUTPUT_FILE, help="The file to write; by default CALIBRATION's folder and MODEL's name.")
+@click.option(
+    "--engine",
+    type=click.Choice(["accelerator", "graph", "auto"]),
+    default="accelerator",
+    show_default=True,
+    help="accelerator refuses what it cannot run; graph takes any network, for a .safetensors file; auto is the first that can.",
+)
 @click.option("--method", default="mcq", show_default=True, help="How weights become integers.")
 @click.option("--k-weights", type=float, help="Samples per weight.")
 @click.option("--k-activations", type=float, help="Samples per activation.")
@@ -39,6 +47,7 @@ def command(
     calibration: Path,
     weights: Path | None,
     output: Path | None,
+    engine: str,
     method: str,
     k_weights: float | None,
     k_activations: float | None,
@@ -52,7 +61,8 @@ def command(
     """Quantize a trained MODEL with CALIBRATION inputs, without retraining.
 
     MODEL is file.py:callable, whose call returns a torch module, a .onnx file, or a .pt2 file of torch.export. CALIBRATION (.npy,
-    .npz or .pt) holds inputs as the model takes them, the batch first; a hundred or more of the training set will do.
+    .npz or .pt) holds inputs as the model takes them, the batch first; a hundred or more of the training set will do. What
+    --engine graph writes is for galton.load, not for `galton compile`.
     """
     from galton import saving
     from galton.cli.models import load_calibration, load_model
@@ -61,21 +71,22 @@ def command(
 
     module = load_model(model, weights)
     inputs = load_calibration(calibration)
-    path = output or Path(f"{Path(model.rpartition(':')[0] or model).stem}.galtonq")
     chosen: dict[str, Any] = {"k_weights": k_weights, "k_activations": k_activations, "xi": xi}
     chosen |= {"activations": activations, "activation_bits": activation_bits, "dynamic": dynamic, "dead_zone": dead_zone}
     with progress(as_json) as bar:
         bar.add_task("quantizing", total=None)
         quantized = quantize(
-            module, inputs, method=method, engine="accelerator", **{name: own for name, own in chosen.items() if own is not None}
+            module, inputs, method=method, engine=engine, **{name: own for name, own in chosen.items() if own is not None}
         )
-    assert isinstance(quantized, QuantizedModule)
-    report = quantized.report()
+    exact = isinstance(quantized, QuantizedModule)
+    suffix = "galtonq" if exact else "safetensors"
+    path = output or Path(f"{Path(model.rpartition(':')[0] or model).stem}.{suffix}")
+    name, report = type(module).__name__, quantized.report()
     saving.save(quantized, path)
     if as_json:
-        emit({"file": str(path), "network": quantized.network.name, "report": report})
+        emit({"file": str(path), "network": name, "report": report})
         return 0
     out = console()
-    show_quantized(out, quantized.network.name, report)
+    show_quantized(out, name, report)
     out.print(f"\nWrote {path}")
     return 0

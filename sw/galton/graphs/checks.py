@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from galton import choices
-from galton.calibration import Inputs
+from galton.calibration import Inputs, collect
 from galton.errors import GaltonError
 from galton.graphs.folding import flatten
 from galton.graphs.sites import TABLES
@@ -18,11 +18,11 @@ VECTORS = (nn.LayerNorm, nn.RMSNorm)
 """Layers whose parameters are scales and shifts, whatever their shape."""
 
 
-def numbers(module: nn.Module, inputs: Inputs) -> Inputs:
-    """Inputs in floating point, unless the network may look a row up by them."""
-    if inputs.single is None or any(isinstance(part, TABLES) for part in module.modules()):
-        return inputs
-    return inputs.map(Tensor.float)
+def numbers(module: nn.Module, calibration: Any, limit: int, *, maps: bool) -> Inputs:
+    """Calibration inputs as `collect` gives them, in floating point, unless the network may look a row up by them."""
+    tables = any(isinstance(part, TABLES) for part in module.modules())
+    inputs = collect(calibration, limit, maps=maps and not tables)
+    return inputs if tables or inputs.single is None else inputs.map(Tensor.float)
 
 
 def check_finite(module: nn.Module) -> None:

@@ -83,7 +83,7 @@ EXTRA: dict[str, dict[str, str]] = {
         "moments": "what judges these: 'data' where there is some, or 'prior'",
     },
     "galton": {
-        "price": "of a non-zero weight, the one knob between work and accuracy, 0.05",
+        "price": "of a non-zero weight, the one knob between work and accuracy, 0.03",
         "gamma": "power of the layer's work in the price, 0.7",
         "damping": "of H and of the regression, share of the mean diagonal, 0.05",
         "passes": "of coordinate descent, 10",

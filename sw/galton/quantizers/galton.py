@@ -2,7 +2,8 @@
 
 Minimises, for each neuron, (q s - w*)^T H (q s - w*) + c |q|_0 over integers q and the step s; W* = (H + rho I)^-1 (C + rho I) W
 is the least-squares answer to the float network's outputs. The price c = lambda V share^gamma / n charges a weight by the work
-that it makes: V is the layer's summed output variance, share its multiplies over the mean layer's, n its number of weights.
+that it makes: V is the summed variance of the float layer's outputs on the quantized inputs, share the layer's multiplies over
+the mean layer's, n its number of weights.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from galton.quantizers.moments import damped, of, regress
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRICE, GAMMA, DAMPING, PASSES, KICKS = 0.05, 0.7, 0.05, 10, 64
+PRICE, GAMMA, DAMPING, PASSES, KICKS = 0.03, 0.7, 0.05, 10, 64
 KICKED = 3
 """Weights that a kick sets."""
 STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
@@ -28,7 +29,7 @@ STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     """The method "galton", steps from max(mean |w| / k, max |w| / (limit + 1/2)) on, fitted to the integers.
 
-    extra: "price" (.05) is lambda, the one knob between work and accuracy; "gamma" (.7), "damping" (.05), "passes" (10) of
+    extra: "price" (.03) is lambda, the one knob between work and accuracy; "gamma" (.7), "damping" (.05), "passes" (10) of
     descent, "kicks" (64) out of its minimum.
     """
     price, gamma, damping, passes, kicks = (
@@ -38,7 +39,7 @@ def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     if not (price >= 0 and damping > 0 and passes >= 0 and kicks >= 0):
         raise GaltonError("extra: price, passes and kicks must be 0 or more and damping positive")
     neurons, found = of(weights, options)
-    variance = float(np.einsum("goi,gij,goj->", neurons, found.real, neurons, optimize=True))
+    variance = float(np.einsum("goi,gij,goj->", neurons, found.h, neurons, optimize=True))
     cost = price * variance * options.work**gamma / max(weights.size, 1)
     wanted = regress(neurons, found, damping)
     size = np.abs(wanted)

@@ -47,7 +47,8 @@ def hits(values: Any, k: float, *, xi: float = 0.5, order: str = "array", norm: 
     Returns
     -------
     counts: like `values`, in the narrowest of int8, int16, int32, int64 that holds ceil(max N |v| / T).
-    scale: T / N, 0 where either is: a float, or with norm="channel" a float64 array (a tensor for a tensor), one a channel.
+    scale: T / N, 0 where either is, infinity beyond float64:
+        a float, or with norm="channel" a float64 array (a tensor for a tensor), one a channel.
 
     Raises ValueError for values that are not finite or not numbers, and for k, xi, order or norm out of range.
     """
@@ -128,7 +129,10 @@ def _group(
         before = last
         np.negative(reached, where=part < 0, out=reached)
         counts[places] = reached
-    return counts, total / (samples << UNIT_BITS)
+    try:
+        return counts, total / (samples << UNIT_BITS)
+    except OverflowError:
+        return counts, math.inf
 
 
 def _kind(limit: Any) -> type[np.signedinteger[Any]]:
