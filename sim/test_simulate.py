@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import EVERY, random_inputs, random_network
+from networks import EVERY, random_inputs, random_network, residual_network
 
 from galton.compiler import compile
 from galton.errors import CalibrationError, HardwareMismatch, MissingTool
@@ -36,6 +36,16 @@ def test_random_networks(seed, stall_seed):
 def test_random_networks_of_every_configuration(name, seed):
     image, raw = case(name, 100 + seed)
     simulate.check(image, raw, seed=seed if seed % 2 else None)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_residual_networks_of_every_configuration(name):
+    text = simulate.core_text(EVERY[name])
+    for seed in range(8):
+        network = residual_network(seed, EVERY[name])
+        raw = random_inputs(seed, network)
+        simulate.check(compile(network, EVERY[name]).image, raw, text=text, seed=seed if seed % 2 else None)
 
 
 def layer(name, shape, outputs, **options):

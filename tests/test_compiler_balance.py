@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from networks import EVERY, random_inputs, random_network
+from networks import EVERY, random_inputs, random_network, residual_network
 
 from galton import golden, reference
 from galton.compiler import compile
 from galton.compiler.balance import PADDING, Stored, store
 from galton.config import Config
-from galton.network import Activation, Layer, Network
+from galton.errors import FitError
+from galton.network import NONE, Activation, Layer, Network
 
 SPARSE = Config("sparse", groups=4, lanes=1, step_bits=2, table_words=4096)
 
@@ -166,3 +165,85 @@ def test_elementwise_layers_without_a_layer_before_become_ordinary() -> None:
     for place in np.ndindex(3, 3, 3, 3):
         assert found[place] == (first.weights[(*place[:3], 0)] if place[0] == place[3] else 0)
     agrees(network, Config("four", groups=4))
+
+
+def pointwise(name: str, shape: tuple[int, int, int], counts: list[int], **options: object) -> Layer:
+    """A 1x1 layer whose output channels have so many weights."""
+    weights = np.zeros((len(counts), 1, 1, shape[2]), np.int64)
+    for channel, count in enumerate(counts):
+        weights[channel, 0, 0, :count] = 1 + channel % 3
+    vector = np.arange(len(counts)) + 900
+    return Layer(name, shape, weights, vector, vector << 6, 12, 0, 255, **options)
+
+
+TWO = Config("two", groups=2, lanes=1, step_bits=2, table_words=4096)
+
+
+def test_tensors_that_meet_in_a_sum_share_their_order() -> None:
+    """Balanced by the work of both; the permutation is in everything that touches either of them."""
+    shape, up, down = (4, 4, 8), [1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 1, 1, 8, 8, 8, 8]
+    layers = (
+        pointwise("one", shape, up),
+        pointwise("two", shape, down),
+        pointwise("other", shape, up[::-1]),
+        pointwise("sum", shape, up, residual_multiplier=700),
+        pointwise("last", shape, [8, 8, 8]),
+    )
+    network = Network("sum", shape, layers, inputs=(0, 1, 1, 3, 4), residuals=(NONE, NONE, NONE, 2, NONE))
+    found = store(network, TWO)
+    stored = found.network
+    by_work = np.array([np.flatnonzero(stored.layers[1].multiplier == value).item() for value in layers[1].multiplier])
+    order = np.argsort(by_work)
+    assert order.tolist() != list(range(8))
+    for index in (1, 3):
+        assert (stored.layers[index].multiplier == layers[index].multiplier[order]).all()
+    load = np.array(up) + np.array(down)
+    halves = load[order].reshape(2, -1).sum(axis=1)
+    assert abs(halves[0] - halves[1]) <= 2 < abs(load[:4].sum() - load[4:].sum())
+    assert (stored.layers[4].weights[found.places] == layers[4].weights[..., order]).all()
+    agrees(network, TWO)
+
+
+def test_a_monte_carlo_layer_keeps_the_order_of_all_that_meets_what_it_takes() -> None:
+    shape, up = (4, 4, 8), [1, 2, 3, 4, 5, 6, 7, 8]
+    carried = pointwise("last", shape, [8, 8], activation=Activation("monte_carlo", step=900))
+    layers = (pointwise("one", shape, up), pointwise("two", shape, up, residual_multiplier=700), carried)
+    network = Network("sum", shape, layers, residuals=(NONE, 1, NONE))
+    assert (store(network, TWO).network.layers[0].multiplier == layers[0].multiplier).all()
+    assert (store(network, TWO, reorder=True).network.layers[0].multiplier != layers[0].multiplier).any()
+    agrees(network, TWO)
+
+
+def test_one_that_is_pooled_pads_all_that_share_its_channels() -> None:
+    shape, config = (4, 4, 7), Config("six", groups=6, lanes=2)
+    counts = [1, 2, 3, 4, 5, 6, 7]
+    pooled = depthwise("pooled", (4, 4, 7), pool=(2, 2))
+    layers = (pointwise("one", shape, counts), pointwise("two", shape, counts, residual_multiplier=9), pooled)
+    network = Network("sum", shape, layers, residuals=(NONE, 1, NONE))
+    assert [len(layer.weights) for layer in store(network, config).network.layers] == [12, 12, 12]
+    without = Network("sum", shape, layers[:2], residuals=(NONE, 1))
+    assert [len(layer.weights) for layer in store(without, Config("four", groups=4)).network.layers] == [8, 8]
+    agrees(network, config)
+
+
+def test_adding_the_network_s_input() -> None:
+    """It has the channels that it has: they must be whole for the groups."""
+    layers = (pointwise("one", (4, 4, 6), [6] * 6), pointwise("two", (4, 4, 6), [1] * 6, residual_multiplier=700))
+    network = Network("sum", (4, 4, 6), layers, residuals=(NONE, 0))
+    agrees(network, TWO)
+    assert store(network, TWO).order.tolist() == list(range(6))
+    with pytest.raises(FitError, match="two adds the network's input, whose 6 channels four cannot pad"):
+        compile(network, Config("four", groups=4))
+
+
+@pytest.mark.parametrize("name", ["tiny", "two-sparse", "three-by-five", "wide-step"])
+def test_stored_residual_networks_compute_the_same(name: str) -> None:
+    for seed in range(12):
+        network, config = residual_network(seed, EVERY[name]), EVERY[name]
+        raw = random_inputs(seed, network)
+        expected = reference.run(network, raw, count_bits=config.count_bits)
+        stored = store(network, config)
+        outputs = reference.run(stored.network, raw, count_bits=config.count_bits)
+        assert (outputs[..., stored.places] == expected).all()
+        for layer, added in zip(stored.network.layers, stored.network.residuals, strict=True):
+            assert added == NONE or stored.network.tensor_shape(added) == layer.output_shape

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import EVERY, random_inputs, random_network
+from networks import EVERY, random_inputs, random_network, residual_network
 
 from galton import arith, reference
 from galton.bounds import accumulator_bounds, largest_count
@@ -18,7 +18,7 @@ from galton.compiler.balance import store
 from galton.compiler.certify import certify, widest
 from galton.config import CONFIGS
 from galton.errors import AccumulatorOverflow
-from galton.network import Activation, Layer, Network
+from galton.network import NONE, Activation, Layer, Network
 
 UP5K = CONFIGS["up5k"]
 BYPASS = Activation()
@@ -69,6 +69,44 @@ def test_nothing_reaches_a_certificate() -> None:
         for certificate, trace in zip(certify(stored, EVERY["ecp5-25"]), traces, strict=True):
             assert np.abs(trace.sums).max() <= certificate.bound < 1 << (certificate.width - 1 - certificate.margin)
             assert np.abs(trace.counts).max() <= certificate.count
+
+
+def test_no_total_passes_its_certificate() -> None:
+    """Totals with bias and residual, those of static layers from their accumulators."""
+    config, sums = EVERY["ecp5-25"], 0
+    for seed in range(20):
+        stored = store(residual_network(seed, config), config).network
+        raw = random_inputs(seed, stored, 4)
+        traces = reference.trace(stored, raw)
+        tensors = [raw, *(trace.output for trace in traces)]
+        for index, (certificate, layer) in enumerate(zip(certify(stored, config), stored.layers, strict=True)):
+            assert np.abs(traces[index].sums).max() <= certificate.bound
+            added = stored.residuals[index]
+            residual = tensors[added] * layer.residual_multiplier if added != NONE else 0
+            sums += added != NONE
+            if not layer.activation.dynamic:
+                total = traces[index].sums * layer.multiplier + layer.bias + (1 << (layer.shift - 1)) + residual
+                assert np.abs(total).max() <= certificate.total < 1 << 31
+    assert sums > 20
+
+
+@pytest.mark.parametrize(("low", "high", "largest"), [(0, 255, 255), (-128, 127, 128), (-100, 127, 127)])
+def test_a_residual_is_in_the_total(low: int, high: int, largest: int) -> None:
+    """The last bias that fits beside the largest residual, and the first that does not."""
+    multiplier, ones = 65535, np.ones(2, np.int64)
+    weights = np.ones((2, 1, 1, 2), np.int64)
+    first = Layer("first", (1, 1, 2), weights, ones, ones * 0, 12, low, high)
+    room = (1 << 31) - 1 - largest * multiplier - 255 * 2 - (1 << 11)
+    second = replace(first, name="second", bias=ones * room, residual_multiplier=multiplier, low=0, high=255)
+    third = replace(second, name="third", bias=ones * 0, residual_multiplier=0)
+
+    def chain(layer: Layer) -> Network:
+        return Network("chain", (1, 1, 2), (first, third, layer), inputs=(0, 0, 2), residuals=(NONE, NONE, 1))
+
+    found = certify(chain(second), UP5K)[2]
+    assert (found.total, found.total_margin) == ((1 << 31) - 1, 0)
+    with pytest.raises(AccumulatorOverflow, match=r"second: channel 0 can total 2,147,483,648 .* plus bias and residual\)"):
+        certify(chain(replace(second, bias=ones * (room + 1))), UP5K)
 
 
 def test_an_overflow_names_layer_bound_width_and_what_fits() -> None:

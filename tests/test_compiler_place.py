@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def check(network: Network, config: Config, *, profile: bool = False) -> int:
         alive = alive_at(network, index)
         assert placement.alive(network, index) == sum(placement.words[tensor] for tensor in alive)
         ordered = sorted(extents[tensor] for tensor in alive)
-        assert all(before[1] <= after[0] for before, after in zip(ordered, ordered[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in pairwise(ordered))
         assert placement.needed - placement.fixed >= placement.alive(network, index)
     return placement.needed - placement.fixed
 
@@ -85,7 +85,7 @@ def test_of_random_networks(name: str) -> None:
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=8))
 def test_a_chain_needs_its_largest_neighbours(sizes: list[int]) -> None:
     network = graph(sizes, tuple(range(len(sizes) - 1)))
-    assert check(network, CONFIG) == max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert check(network, CONFIG) == max(a + b for a, b in pairwise(sizes))
 
 
 def test_a_chain_fits_a_memory_without_a_word_to_spare() -> None:

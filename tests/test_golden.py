@@ -16,7 +16,7 @@ from galton.config import Config
 from galton.errors import CalibrationError, ImageError
 from galton.format import CHANNEL, LAYER, NETWORK, ROW, Record
 from galton.image import Image
-from galton.network import Layer, Network
+from galton.network import NONE, Layer, Network
 
 SEEDS = range(40)
 
@@ -199,6 +199,42 @@ def test_programs_that_cannot_run_are_refused(
     assert golden.run(image, raw).any()
     with pytest.raises(ImageError, match=message):
         golden.run(patched(image, record, position, **changes), raw)
+
+
+def summed(name: str) -> Image:
+    """The layers of `plain`, and a third one that adds what the first one takes."""
+    ones = np.ones(4, np.int64)
+    numbers = {"multiplier": ones << 5, "bias": ones * 0, "shift": 12, "low": -128, "high": 127}
+    layers = [Layer(f"conv{index}", (5, 6, 4), np.ones((4, 1, 1, 4), np.int64), **numbers) for index in range(3)]
+    layers[2] = replace(layers[2], residual_multiplier=99)
+    return compile(Network("summed", (5, 6, 4), tuple(layers), residuals=(NONE, NONE, 0)), name).image
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"residual_base": 0}, r"conv2 cannot run: its residual_base 0 with 30 words leaves"),
+        ({"residual_base": (1 << 20) - 1}, "conv2 cannot run: its residual_base 1048575 with 30 words leaves"),
+        ({"residual_base": "output_base"}, "conv2 cannot run: its output overlaps what it takes or adds"),
+        ({"output_base": "residual_base"}, "conv2 cannot run: its output overlaps what it takes or adds"),
+        ({"pooled": 1, "pool_y": 0, "pool_x": 1}, "conv2 cannot run: it both adds a tensor and pools"),
+        (
+            {"dynamic": 1, "bypass": 0, "samples": 9, "input_base": "residual_base", "output_base": "input_base"},
+            "conv2 cannot run: its step is dynamic, but the norm of its input is no longer known",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["tiny", "up5k"])
+def test_sums_that_cannot_run_are_refused(name: str, changes: dict[str, int | str], message: str) -> None:
+    image, raw = summed(name), np.random.default_rng(1).integers(0, 256, size=(2, 5, 6, 4))
+    position = FIRST_LAYER + 2 * (LAYER.words + 6 * ROW.words + 4 * CHANNEL.words)
+    layer = golden.parse(image)[2].layer
+    assert golden.run(patched(image, LAYER, position, dynamic=1, bypass=0, samples=9), raw).any()
+    assert (golden.run(patched(image, LAYER, position, residual_multiplier=98), raw) != golden.run(image, raw)).any()
+    assert (golden.run(patched(image, LAYER, position, signed_residual=1), raw) != golden.run(image, raw)).any()
+    numbers = {key: layer[value] if isinstance(value, str) else value for key, value in changes.items()}
+    with pytest.raises(ImageError, match=message):
+        golden.run(patched(image, LAYER, position, **numbers), raw)
 
 
 @pytest.mark.parametrize("name", ["tiny", "up5k"])

@@ -15,7 +15,7 @@ from galton_hw.group import Group
 from galton_hw.norm import Norm
 
 CONFIG = circuits.DENSE
-BASE = 100
+BASE, RESIDUAL_BASE = 100, 300
 SHAPES = {
     "plain": {"output_rows": 3, "columns": 3, "group_channels": 3, "left": 0, "right": 0, "ring_rows": 2},
     "borders": {"output_rows": 4, "columns": 2, "group_channels": 4, "left": 2, "right": 4, "ring_rows": 2},
@@ -27,9 +27,12 @@ SHAPES = {
 
 
 class Drained:
-    """A layer's accumulators at random, the groups that hand them out, and the data memory that takes the tensor."""
+    """A layer's accumulators at random, the groups that hand them out, and the data memory that gives and takes tensors.
 
-    def __init__(self, shape, seed, done_gap):
+    residual: "signed" or "unsigned" bytes are added, or None.
+    """
+
+    def __init__(self, shape, seed, done_gap, residual=None):
         self.config = replace(CONFIG, groups=shape.get("groups", CONFIG.groups))
         rng = self.rng = Random(f"{shape} {seed}")
         self.rows, self.columns, self.done_gap = shape["output_rows"], shape["columns"], done_gap
@@ -56,6 +59,10 @@ class Drained:
             pooled=self.pool != (1, 1),
             pool_y=self.pool[0] - 1,
             pool_x=self.pool[1] - 1,
+            residual=int(residual is not None),
+            residual_base=RESIDUAL_BASE if residual else 0,
+            signed_residual=int(residual == "signed"),
+            residual_multiplier=rng.choice([1, 999, (1 << 16) - 1]) if residual else 0,
         )
         words = range(self.config.accumulator_words)
         self.accumulators = [
@@ -125,25 +132,32 @@ class Drained:
         """The bytes that must stand in memory."""
         layer, groups = self.layer, range(self.config.groups)
         raw = np.zeros((self.rows, self.columns, layer["output_channels"]), np.int64)
+        octets = np.array(self.before[RESIDUAL_BASE:], "<u4").view(np.int8 if layer["signed_residual"] else np.uint8)
+        added = octets[: raw.size].reshape(raw.shape).astype(np.int64) * layer["residual_multiplier"]
         for y, x, channel in np.ndindex(raw.shape):
             group, within = divmod(channel, self.channels)
             assert group in groups
             vector, lane = divmod(within, self.config.lanes)
             word = y % layer["ring_rows"] * layer["row_words"] + layer["left_words"] + x * (layer["vectors"] + 1) + vector
             sums = self.accumulators[y][group][word][lane]
-            raw[y, x, channel] = arith.requantize(
-                sums, self.multipliers[channel], self.biases[channel], SHIFTS[layer["shift"]], layer["low"], layer["high"]
-            )
+            numbers = self.multipliers[channel], self.biases[channel], SHIFTS[layer["shift"]], layer["low"], layer["high"]
+            raw[y, x, channel] = arith.requantize(sums, *numbers, int(added[y, x, channel]))
         pool_y, pool_x = self.pool
         pooled = raw.reshape(self.rows // pool_y, pool_y, self.columns // pool_x, pool_x, -1).max(axis=(1, 3))
         octets = (pooled.reshape(-1) & 255).astype(np.uint8)
         return np.pad(octets, (0, -len(octets) % WORD_BYTES)).view("<u4").tolist()
 
 
+CASES = [(shape, None) for shape in SHAPES] + [
+    (shape, residual) for shape in SHAPES if "pool" not in SHAPES[shape] for residual in ("unsigned", "signed")
+]
+
+
 @pytest.mark.parametrize("done_gap", [0.0, 0.5, 0.97])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_drain(shape, done_gap):
-    drained = Drained(SHAPES[shape], done_gap, done_gap)
+@pytest.mark.parametrize(("shape", "residual"), CASES)
+def test_drain(shape, residual, done_gap):
+    """A residual changes the tensor, but not which word is fetched and when."""
+    drained = Drained(SHAPES[shape], done_gap, done_gap, residual)
     seen, layer = drained.run(), drained.layer
 
     # The tensor, and nothing else.

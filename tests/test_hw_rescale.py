@@ -27,21 +27,23 @@ def loading(biases, multipliers, factor, factor_shift, rng):
 
 
 def fitting(rng, multiplier, bias):
-    """An accumulator, often at an edge, with which the total fits."""
+    """An accumulator, often at an edge, with which the total fits; `bias` with the residual's share."""
+    assert -LIMIT <= bias < LIMIT
     low = max(-ACCUMULATOR, -((LIMIT + bias) // max(multiplier, 1)))
     high = min(ACCUMULATOR - 1, (LIMIT - 1 - bias) // max(multiplier, 1))
     return rng.choice([low, high, rng.randint(low, high), rng.randint(max(low, -300), min(high, 300))])
 
 
-def run(config_layer, stimuli, channels, used, accumulators, biases, rng, gap):
+def run(config_layer, stimuli, channels, used, accumulators, biases, rng, gap, residuals=None):
     """Check raws, their times and the ends of pixels of `accumulators` after the loading in `stimuli`."""
+    residuals = residuals or [0] * len(accumulators)
     shift = SHIFTS[config_layer["shift"]]
     begin, fed = len(stimuli), []
-    for accumulator in accumulators:
+    for accumulator, residual in zip(accumulators, residuals, strict=True):
         while rng.random() < gap:
-            stimuli.append({"accumulator": rng.randrange(-ACCUMULATOR, ACCUMULATOR)})
+            stimuli.append({"accumulator": rng.randrange(-ACCUMULATOR, ACCUMULATOR), "residual": rng.randrange(256)})
         fed.append(len(stimuli))
-        stimuli.append({"i_valid": 1, "accumulator": accumulator})
+        stimuli.append({"i_valid": 1, "accumulator": accumulator, "residual": residual & 255})
     stimuli += [{}] * (Rescale.latency + 1)
     stimuli[0] |= {"layer": config_layer}
     stimuli[begin] |= {"load.active": 0}
@@ -50,7 +52,9 @@ def run(config_layer, stimuli, channels, used, accumulators, biases, rng, gap):
     assert [time for time, cycle in enumerate(seen) if cycle["o_valid"]] == [time + Rescale.latency for time in fed]
     for index, (time, accumulator) in enumerate(zip(fed, accumulators, strict=True)):
         channel = index % channels
-        expected = arith.requantize(accumulator, used[channel], biases[channel], shift, config_layer["low"], config_layer["high"])
+        added = residuals[index] * config_layer["residual_multiplier"]
+        low, high = config_layer["low"], config_layer["high"]
+        expected = arith.requantize(accumulator, used[channel], biases[channel], shift, low, high, added)
         assert seen[time + Rescale.latency]["raw"] == expected & 255, (index, accumulator)
         assert seen[time]["last_channel"] == seen[time + Rescale.latency]["o_last_channel"] == (channel == channels - 1)
 
@@ -82,6 +86,37 @@ def test_dynamic(factor_shift, seed):
     values = circuits.layer(shift=rng.randrange(len(SHIFTS)), low=-128, high=127, output_channels=channels)
     accumulators = [fitting(rng, used[index % channels], biases[index % channels]) for index in range(40)]
     run(values, loading(biases, multipliers, short, factor_shift, rng), channels, used, accumulators, biases, rng, 0.1)
+
+
+@pytest.mark.parametrize("shift", range(len(SHIFTS)))
+@pytest.mark.parametrize("signed", [0, 1], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("multiplier", [1, 300, (1 << 16) - 1])
+def test_residual(multiplier, signed, shift):
+    """Extremes of residual, accumulator and multiplier, whose total just fits, or is negative and comes from the residual."""
+    rng, channels = Random(f"{multiplier} {signed} {shift}"), 3
+    smallest, largest = (-128, 127) if signed else (0, 255)
+    multipliers = [rng.choice([0, 1, (1 << 16) - 1, rng.getrandbits(9)]) for _ in range(channels)]
+    # Room is left for the residual.
+    biases = [rng.choice([-LIMIT + (1 << 25), LIMIT - (1 << 25), 0, rng.getrandbits(15)]) for _ in range(channels)]
+    values = circuits.layer(
+        shift=shift, low=-128, high=127, output_channels=channels, signed_residual=signed, residual_multiplier=multiplier
+    )
+    residuals = [rng.choice([smallest, largest, 0, rng.randint(smallest, largest)]) for _ in range(60)]
+    accumulators = [
+        fitting(rng, multipliers[index % channels], biases[index % channels] + residual * multiplier)
+        for index, residual in enumerate(residuals)
+    ]
+    stimuli = loading(biases, multipliers, 1 << SHIFTS[0], 0, rng)
+    run(values, stimuli, channels, multipliers, accumulators, biases, rng, 0.2, residuals)
+
+
+def test_no_residual():
+    """Whatever byte stands at the port, without a multiplier it does not count."""
+    rng = Random(1)
+    values = circuits.layer(shift=0, low=-128, high=127, output_channels=1, signed_residual=1)
+    stimuli = loading([5], [7], 1 << SHIFTS[0], 0, rng)
+    accumulators = [rng.randrange(-60_000, 60_000) for _ in range(30)]
+    run(values, stimuli, 1, [7], accumulators, [5], rng, 0.0, [rng.randint(-128, 127) for _ in range(30)])
 
 
 def test_load_latency():

@@ -18,7 +18,7 @@ CONFIGS = {name: networks.EVERY[name] for name in ("tiny", "three-by-five", "two
 
 @pytest.mark.parametrize("stall", [0.0, 0.2, 0.6])
 @pytest.mark.parametrize("first", [0, 1], ids=["other's turn", "own turn"])
-def test_reader(stall, first):
+def test_reader_of_every_second_turn(stall, first):
     rng = Random(f"{stall} {first}")
     words, base, given, seen = [rng.getrandbits(32) for _ in range(64)], 5, [], []
     dut = Reader(6)
@@ -42,6 +42,47 @@ def test_reader(stall, first):
     begin = 3 if first else 4
     assert [cycle["valid"] for cycle in seen] == [cycle >= begin for cycle in range(len(seen))]
     assert len(given) > 60
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.2, 0.6])
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("taken", ["always", "at random", "bursts"])
+def test_reader_of_what_turns_are_left(stall, first, taken):
+    """With two words ahead it keeps up where another reader or writer leaves it one turn in any four cycles."""
+    rng = Random(f"{stall} {first} {taken}")
+    words, base, given, seen = [rng.getrandbits(32) for _ in range(64)], 5, [], []
+    dut = Reader(6, ahead=2)
+
+    async def cycles(ctx):
+        ctx.set(dut.base, base)
+        for _ in range(400):
+            await ctx.tick()
+
+    async def turns(ctx):
+        # Every second cycle is free; of two of these one at most is taken: the writer has a word in four cycles at most.
+        since = 2
+        for cycle in range(400):
+            free = cycle % 2 == first % 2
+            wants = {"always": True, "at random": rng.random() < 0.5, "bursts": cycle // 40 % 2 == 0}[taken]
+            take = free and since >= 2 and wants and cycle > first
+            since = 1 if take else since + free
+            ctx.set(dut.turn, free and not take)
+            await ctx.tick()
+
+    async def sink(ctx):
+        await streams.receive(ctx, dut.o, given.append, stall=stall, seed=first)
+
+    async def contract(ctx):
+        await streams.check(ctx, dut.o, "o")
+
+    memory = [turns, circuits.data_memory(dut, words)]
+    circuits.simulate(dut, cycles, background=[*memory, sink, contract, circuits.monitor({"valid": dut.o.valid}, seen)])
+    octets = [word >> (8 * place) & 255 for word in words[base:] + words[:base] for place in range(4)]
+    assert given == (octets * (1 + len(given) // len(octets)))[: len(given)]
+    begin = next(index for index, cycle in enumerate(seen) if cycle["valid"])
+    assert begin <= 7
+    assert all(cycle["valid"] for cycle in seen[begin:])
+    assert len(given) > 80
 
 
 def expected_items(parsed, octets, config):

@@ -82,61 +82,67 @@ def long_skip(m, x):
     return F.relu(m.one(second) + m.norm(first))
 
 
-C, I, S, A, D, L = "convolution", "identity", "selection", "average", "depthwise", "linear"
+CONV, SAME, PICK, FULL = "convolution", "identity", "selection", "linear"
 # For each stage its kind, source and residual.
 CASES = {
-    "identity shortcut": (lambda m, x: m.two(F.relu(m.one(x))) + m.one(x), [(C, 0, NONE), (C, 1, NONE), (C, 0, 2)]),
-    "identity shortcut to the input": (lambda m, x: m.one(x) + x, [(C, 0, NONE), (I, 0, 1)]),
-    "projection": (lambda m, x: F.relu(m.strided(x) + m.projection(x)), [(C, 0, NONE), (C, 0, 1)]),
+    "identity shortcut": (lambda m, x: m.two(F.relu(m.one(x))) + m.one(x), [(CONV, 0, NONE), (CONV, 1, NONE), (CONV, 0, 2)]),
+    "identity shortcut to the input": (lambda m, x: m.one(x) + x, [(CONV, 0, NONE), (SAME, 0, 1)]),
+    "projection": (lambda m, x: F.relu(m.strided(x) + m.projection(x)), [(CONV, 0, NONE), (CONV, 0, 1)]),
     "zero-padded shortcut": (
         lambda m, x: m.strided(x) + F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 1)),
-        [(C, 0, NONE), (I, 0, NONE), (I, 2, NONE), (S, 3, 1)],
+        [(CONV, 0, NONE), (SAME, 0, NONE), (SAME, 2, NONE), (PICK, 3, 1)],
     ),
-    "the input and itself": (lambda m, x: x + x, [(I, 0, NONE), (I, 0, 1)]),
-    "a value and itself": (lambda m, x: 0.5 * (m.one(x) + m.one(x)), [(C, 0, NONE), (C, 0, 1), (I, 2, NONE)]),
-    "twice a value": (lambda m, x: (lambda y: y + y)(m.one(x)), [(C, 0, NONE), (I, 1, 1)]),
-    "sum, relu": (lambda m, x: F.relu(m.one(x) + m.two(x)), [(C, 0, NONE), (C, 0, 1)]),
-    "sum, max-pool": (lambda m, x: F.max_pool2d(m.one(x) + m.two(x), 2), [(C, 0, NONE), (C, 0, 1), (I, 2, NONE)]),
-    "sum, batch-norm": (lambda m, x: m.norm(m.one(x) + m.two(x)), [(C, 0, NONE), (C, 0, 1), (I, 2, NONE)]),
-    "batch-norm, sum": (lambda m, x: m.norm(m.one(x)) + m.two(x), [(C, 0, NONE), (C, 0, 1)]),
-    "relu, sum": (lambda m, x: m.one(x) + F.relu(m.two(x)), [(C, 0, NONE), (C, 0, NONE), (I, 2, 1)]),
+    "the input and itself": (lambda m, x: x + x, [(SAME, 0, NONE), (SAME, 0, 1)]),
+    "a value and itself": (lambda m, x: 0.5 * (m.one(x) + m.one(x)), [(CONV, 0, NONE), (CONV, 0, 1), (SAME, 2, NONE)]),
+    "twice a value": (lambda m, x: (lambda y: y + y)(m.one(x)), [(CONV, 0, NONE), (SAME, 1, 1)]),
+    "sum, relu": (lambda m, x: F.relu(m.one(x) + m.two(x)), [(CONV, 0, NONE), (CONV, 0, 1)]),
+    "sum, max-pool": (lambda m, x: F.max_pool2d(m.one(x) + m.two(x), 2), [(CONV, 0, NONE), (CONV, 0, 1), (SAME, 2, NONE)]),
+    "sum, batch-norm": (lambda m, x: m.norm(m.one(x) + m.two(x)), [(CONV, 0, NONE), (CONV, 0, 1), (SAME, 2, NONE)]),
+    "batch-norm, sum": (lambda m, x: m.norm(m.one(x)) + m.two(x), [(CONV, 0, NONE), (CONV, 0, 1)]),
+    "relu, sum": (lambda m, x: m.one(x) + F.relu(m.two(x)), [(CONV, 0, NONE), (CONV, 0, NONE), (SAME, 2, 1)]),
     "max-pools, sum": (
         lambda m, x: F.max_pool2d(m.one(x), 2) + F.max_pool2d(m.two(x), 2),
-        [(C, 0, NONE), (C, 0, NONE), (I, 2, 1)],
+        [(CONV, 0, NONE), (CONV, 0, NONE), (SAME, 2, 1)],
     ),
-    "three terms": (lambda m, x: m.one(x) + m.two(x) + m.one(x), [(C, 0, NONE), (C, 0, 1), (C, 0, 2)]),
+    "three terms": (lambda m, x: m.one(x) + m.two(x) + m.one(x), [(CONV, 0, NONE), (CONV, 0, 1), (CONV, 0, 2)]),
     "a sum of sums": (
         lambda m, x: (m.one(x) + m.two(x)) + (m.two(F.relu(x)) + m.one(F.relu(x))),
-        [(C, 0, NONE), (C, 0, 1), (I, 0, NONE), (C, 3, NONE), (I, 0, NONE), (C, 5, 4), (I, 6, 2)],
+        [(CONV, 0, NONE), (CONV, 0, 1), (SAME, 0, NONE), (CONV, 3, NONE), (SAME, 0, NONE), (CONV, 5, 4), (SAME, 6, 2)],
     ),
     "zeros around one term": (
         lambda m, x: F.pad(m.one(x)[:, :, ::2, ::2], (1, 1, 2, 1)) + m.two(x)[:, :, :6, :5],
-        [(C, 0, NONE), (I, 1, NONE), (I, 2, NONE), (C, 0, NONE), (I, 3, 4)],
+        [(CONV, 0, NONE), (SAME, 1, NONE), (SAME, 2, NONE), (CONV, 0, NONE), (SAME, 3, 4)],
     ),
-    "a relu on a shared value": (two_outputs_of, [(C, 0, NONE), (I, 1, NONE), (C, 1, 2)]),
+    "a relu on a shared value": (two_outputs_of, [(CONV, 0, NONE), (SAME, 1, NONE), (CONV, 1, 2)]),
     "a shared value as output": (
         lambda m, x: (lambda y: m.two(F.relu(y)) + y)(m.one(x)),
-        [(C, 0, NONE), (I, 1, NONE), (C, 2, 1)],
+        [(CONV, 0, NONE), (SAME, 1, NONE), (CONV, 2, 1)],
     ),
     "three times": (
         a_value_used_three_times,
-        [(C, 0, NONE), (I, 1, NONE), (C, 2, NONE), (I, 1, NONE), (I, 4, 3), (I, 1, NONE), (I, 6, 5)],
+        [(CONV, 0, NONE), (SAME, 1, NONE), (CONV, 2, NONE), (SAME, 1, NONE), (SAME, 4, 3), (SAME, 1, NONE), (SAME, 6, 5)],
     ),
-    "long skip": (long_skip, [(C, 0, NONE), (C, 1, 1), (C, 2, NONE), (I, 1, 3)]),
-    "vectors": (lambda m, x: m.square(x.flatten(1)) + m.square(F.relu(x).flatten(1)), [(L, 0, NONE), (I, 0, NONE), (L, 2, 1)]),
+    "long skip": (long_skip, [(CONV, 0, NONE), (CONV, 1, 1), (CONV, 2, NONE), (SAME, 1, 3)]),
+    "vectors": (
+        lambda m, x: m.square(x.flatten(1)) + m.square(F.relu(x).flatten(1)),
+        [(FULL, 0, NONE), (SAME, 0, NONE), (FULL, 2, 1)],
+    ),
     "vectors of one map": (
         lambda m, x: (lambda y: m.head(y.flatten(1) + F.relu(y.flatten(1))))(m.one(x)),
-        [(C, 0, NONE), (I, 1, NONE), (I, 2, 1), (L, 3, NONE)],
+        [(CONV, 0, NONE), (SAME, 1, NONE), (SAME, 2, 1), (FULL, 3, NONE)],
     ),
     "a vector of a map and one of its own": (
         lambda m, x: m.head(m.one(x).flatten(1) + m.square(x.flatten(1))),
-        [(C, 0, NONE), (L, 0, NONE), (S, 1, 2), (L, 3, NONE)],
+        [(CONV, 0, NONE), (FULL, 0, NONE), (PICK, 1, 2), (FULL, 3, NONE)],
     ),
     "a map and its batch-norm as vectors": (
         lambda m, x: (lambda y: y + m.vectors(y))(m.one(x).flatten(1)),
-        [(C, 0, NONE), (I, 1, NONE), (I, 1, 2)],
+        [(CONV, 0, NONE), (SAME, 1, NONE), (SAME, 1, 2)],
     ),
-    "sum, then flattened": (lambda m, x: m.head((m.one(x) + m.two(x)).flatten(1)), [(C, 0, NONE), (C, 0, 1), (L, 2, NONE)]),
+    "sum, then flattened": (
+        lambda m, x: m.head((m.one(x) + m.two(x)).flatten(1)),
+        [(CONV, 0, NONE), (CONV, 0, 1), (FULL, 2, NONE)],
+    ),
 }
 
 
@@ -160,7 +166,7 @@ def test_vectors_of_a_network_without_maps():
     torch.manual_seed(4)
     module = Residual().eval()
     module.norm.running_mean.normal_()
-    assert [stage.kind for stage in lowered(module, torch.randn(3, 7)).stages] == [L, I, L, I]
+    assert [stage.kind for stage in lowered(module, torch.randn(3, 7)).stages] == [FULL, SAME, FULL, SAME]
 
 
 def test_what_follows_a_shared_value_leaves_its_other_users_alone():

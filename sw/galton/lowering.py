@@ -268,7 +268,7 @@ class _Lowering:
 
     def in_order(self, name: str, value: Value) -> Value:
         """A vector in its own order, (channel, row, column), instead of its map's."""
-        rows, columns, channels = value.map
+        rows, columns, _channels = value.map
         if rows * columns == 1:
             return value
         places = torch.arange(prod(value.map)).reshape(value.map).permute(2, 0, 1).reshape(-1)

@@ -21,7 +21,7 @@ class Certificate:
     """What a layer's sums can reach, whatever the input.
 
     bound: largest |acc|; width: accumulator bits; margin: bits of the accumulator that stay unused.
-    count: largest count; total: largest |acc * multiplier + bias|; total_margin: unused bits of its 32.
+    count: largest count; total: largest |acc * multiplier + bias + residual|; total_margin: unused bits of its 32.
     """
 
     layer: str
