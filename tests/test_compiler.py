@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import EVERY, random_inputs, random_network
+from networks import EVERY, random_inputs, random_network, residual_network
 from rich.console import Console
 
 from galton import reference
@@ -18,6 +18,7 @@ from galton.errors import CalibrationError
 from galton.format import PROFILE
 from galton.image import Image
 from galton.network import Layer, Network
+from galton.summary import memories
 
 
 @dataclass
@@ -57,6 +58,18 @@ def test_room_for_counters_is_optional() -> None:
     with_profile, without = (compile(network, "up5k", profile=profile) for profile in (True, False))
     used = [next(memory.used for memory in item.memory if memory.name == "data") for item in (with_profile, without)]
     assert used[0] - used[1] == PROFILE.words * len(network.layers)
+
+
+@pytest.mark.parametrize("profile", [True, False])
+def test_an_image_tells_how_much_of_each_memory_it_needs(profile: bool) -> None:
+    config = EVERY["two-sparse"]
+    for seed in range(30):
+        network = random_network(seed, config) if seed % 2 else residual_network(seed, config)
+        found = compile(network, config, profile=profile)
+        rows = {row["name"]: row for row in memories(found.image)}
+        assert rows["data"]["used"] == 4 * next(memory.used for memory in found.memory if memory.name == "data")
+        assert rows["data"]["available"] == config.data_bytes
+        assert sum(rows[f"weights of group {group}"]["used"] for group in range(2)) > 0
 
 
 def test_the_summary_names_every_memory_and_layer() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import pairwise
 from math import prod
 from typing import Any
 
-from galton.format import FORMAT_VERSION, NETWORK, PROFILE, WORD_BYTES
+from galton.decode import header, parse
+from galton.format import FORMAT_VERSION, PROFILE, WORD_BYTES
 from galton.image import Image
 
 
@@ -35,11 +35,11 @@ def describe(image: Image) -> dict[str, Any]:
 def memories(image: Image) -> list[dict[str, Any]]:
     """For each memory of the core: name, bytes used, bytes there are, and what of it comes with the image.
 
-    The data memory counts the program, the counters where they are kept, and the largest pair of tensors that are alive together.
+    The data memory counts the program, the counters where they are kept, and what the tensors need.
     """
     config = image.config
-    counters = PROFILE.words * len(image.meta["layers"]) if NETWORK.unpack(image.program.tolist())["profile_base"] else 0
-    needed = len(image.program) + counters + max(map(sum, pairwise(tensor_words(image))))
+    counters = PROFILE.words * len(image.meta["layers"]) if header(image)["profile_base"] else 0
+    needed = tensors_end(image, len(image.program) + counters)
     rows = [memory("data", needed * WORD_BYTES, config.data_bytes, len(image.program) * WORD_BYTES)]
     for group, (chunks, table) in enumerate(zip(image.chunks, image.table, strict=True)):
         suffix = f" of group {group}" if config.groups > 1 else ""
@@ -62,9 +62,17 @@ def bit_bytes(words: int, bits: int) -> int:
     return -(-words * bits // 8)
 
 
-def tensor_words(image: Image) -> Iterable[int]:
-    """Words of the input tensor and of each layer's output tensor, as stored."""
-    yield -(-prod(image.meta["input"]["shape"]) // WORD_BYTES)
-    for layer in image.meta["layers"]:
-        rows, columns, _ = layer["output_shape"]
-        yield -(-rows * columns * layer["stored_channels"] // WORD_BYTES)
+def tensors_end(image: Image, fixed: int) -> int:
+    """Words that would do for what lies below `fixed` and for the tensors.
+
+    Those of a chain lie at both ends of the memory and need what the largest two neighbours do; others lie above one another.
+    """
+    layers = parse(image)
+    tensors = [(header(image)["input_base"], layers[0].input_shape)]
+    tensors += [(parsed.layer["output_base"], parsed.output_shape) for parsed in layers]
+    words = [-(-prod(shape) // WORD_BYTES) for _, shape in tensors]
+    for (base, _), parsed in zip(tensors, layers, strict=False):
+        taken = {parsed.layer["input_base"], parsed.layer["residual_base"] if parsed.layer["residual"] else base}
+        if taken != {base}:
+            return max(base + size for (base, _), size in zip(tensors, words, strict=True))
+    return fixed + max(first + second for first, second in pairwise(words))
