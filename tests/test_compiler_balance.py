@@ -181,7 +181,7 @@ TWO = Config("two", groups=2, lanes=1, step_bits=2, table_words=4096)
 
 def test_tensors_that_meet_in_a_sum_share_their_order() -> None:
     """Balanced by the work of both; the permutation is in everything that touches either of them."""
-    shape, up, down = (4, 4, 8), [1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 1, 1, 8, 8, 8, 8]
+    shape, up, down = (4, 4, 8), [1, 2, 3, 4, 5, 6, 7, 8], [8, 1, 1, 8, 1, 8, 1, 8]
     layers = (
         pointwise("one", shape, up),
         pointwise("two", shape, down),
