@@ -10,7 +10,7 @@ import pytest
 
 from galton.errors import CalibrationWarning, GaltonError
 from galton.quantizers import METHODS, Options, aciq, galton, gpfq, gptq, named, nearest
-from galton.quantizers.moments import Rows, damped, moments, of, regress
+from galton.quantizers.moments import Rows, damped, moments, of, power, regress
 
 LAPLACE = {2: 2.83068, 3: 3.89723, 4: 5.02864, 5: 6.20477, 6: 7.41313, 7: 8.64562, 8: 9.89676}
 GAUSS = {2: 1.71064, 3: 2.15159, 4: 2.55914, 5: 2.93620, 6: 3.28691, 7: 3.61511, 8: 3.92404}
@@ -37,8 +37,7 @@ def output_error(weights, integers, step, options) -> float:
     error = np.einsum("goi,gij,goj->", quantized, found.h, quantized) - 2 * np.einsum(
         "goi,gij,goj->", quantized, found.c, neurons
     )
-    power = np.einsum("goi,gij,goj->", neurons, found.real, neurons)
-    return float(1 + error / power)
+    return float(1 + error / power(neurons, options.rows()))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from galton.errors import CalibrationError, GaltonError
 from galton.quantizers import Options, Quantizer, named
-from galton.quantizers.moments import Moments, grouped, moments, outputs_error
+from galton.quantizers.moments import Moments, grouped, moments, outputs_error, power
 
 RESOLUTION = 4000
 """Units that the budget is counted in; a layer's work is rounded up to whole ones."""
@@ -63,21 +63,24 @@ class Probe:
         found = moments(rows, centred=options.corrected)
         known = replace(options, rows=lambda: found)
         live = (rows.quantized != 0).mean(axis=1)
-        pairs = [self.tried(weights, replace(known, **arguments(options, own)), found, live) for own in self.candidates]
+        whole = power(grouped(weights, found), rows, centred=options.corrected)
+        pairs = [self.tried(weights, replace(known, **arguments(options, own)), found, live, whole) for own in self.candidates]
         name = options.name
         self.work[name] = options.work
         for kept, values in zip((self.shares, self.errors), np.array(pairs).T, strict=True):
             kept[name] = kept.get(name, np.zeros(len(values))) + values
         return self.quantizer(weights, known)
 
-    def tried(self, weights: Reals, options: Options, found: Moments, live: Reals) -> tuple[float, float]:
-        """Effective share and relative error of one candidate's outputs; live: how often each input is not zero, (groups, n)."""
+    def tried(self, weights: Reals, options: Options, found: Moments, live: Reals, whole: float) -> tuple[float, float]:
+        """Effective share and relative error of one candidate's outputs.
+
+        live: how often each input is not zero, (groups, n). whole: power of the float layer's outputs.
+        """
         integers, steps = self.quantizer(weights, options)
         cut = np.clip(integers, -options.limit, options.limit)
         share = ((grouped(cut, found) != 0) * live[:, None]).mean()
         error = outputs_error(weights, cut, steps, found, fitted=options.corrected).sum()
-        power = np.einsum("goi,gij,goj->", grouped(weights, found), found.real, grouped(weights, found), optimize=True)
-        return float(share), float(max(1 + error / power, 0.0) ** 0.5) if power > 0 else 0.0
+        return float(share), float(max(1 + error / whole, 0.0) ** 0.5) if whole > 0 else 0.0
 
 
 def arguments(options: Options, own: Mapping[str, Any]) -> dict[str, Any]:

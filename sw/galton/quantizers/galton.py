@@ -2,7 +2,8 @@
 
 Minimises, for each neuron, (q s - w*)^T H (q s - w*) + c |q|_0 over integers q and the step s; W* = (H + rho I)^-1 (C + rho I) W
 is the least-squares answer to the float network's outputs. The price c = lambda V share^gamma / n charges a weight by the work
-that it makes: V is the layer's summed output variance, share its multiplies over the mean layer's, n its number of weights.
+that it makes: V is the summed variance of the float layer's outputs on the quantized inputs, share the layer's multiplies over
+the mean layer's, n its number of weights.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
     if not (price >= 0 and damping > 0 and passes >= 0 and kicks >= 0):
         raise GaltonError("extra: price, passes and kicks must be 0 or more and damping positive")
     neurons, found = of(weights, options)
-    variance = float(np.einsum("goi,gij,goj->", neurons, found.real, neurons, optimize=True))
+    variance = float(np.einsum("goi,gij,goj->", neurons, found.h, neurons, optimize=True))
     cost = price * variance * options.work**gamma / max(weights.size, 1)
     wanted = regress(neurons, found, damping)
     size = np.abs(wanted)

@@ -32,20 +32,24 @@ class Rows:
 
 @dataclass(frozen=True)
 class Moments:
-    """h: cov(xq, xq), c: cov(xq, xf), real: cov(xf, xf), each (groups, n, n)."""
+    """h: cov(xq, xq), c: cov(xq, xf), each (groups, n, n)."""
 
     h: Reals
     c: Reals
-    real: Reals
 
 
 def moments(rows: Rows, *, centred: bool = True) -> Moments:
     """Second moments of rows, about their means where `centred`."""
     quantized, real = (_about_mean(values) if centred else values for values in (rows.quantized, rows.real))
     turned, count = quantized.transpose(0, 2, 1), max(rows.quantized.shape[1], 1)
-    products = (turned @ quantized, turned @ real, real.transpose(0, 2, 1) @ real)
-    scaled = [np.divide(product, count, dtype=np.float64) for product in products]
-    return Moments(*scaled)
+    h, c = (np.divide(turned @ values, count, dtype=np.float64) for values in (quantized, real))
+    return Moments(h, c)
+
+
+def power(neurons: Reals, rows: Rows, *, centred: bool = True) -> float:
+    """E (w.xf)^2 summed over neurons (groups, neurons, n), about the means where `centred`."""
+    real = _about_mean(rows.real) if centred else rows.real
+    return float(((real @ neurons.transpose(0, 2, 1)) ** 2).sum() / max(real.shape[1], 1))
 
 
 def _about_mean(values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -59,7 +63,7 @@ def of(weights: NDArray[np.float64], options: Options, *, centred: bool = True) 
     size = int(np.prod(weights.shape[1:]))
     if options.rows is None:
         same = np.eye(size)[None]
-        return weights.reshape(1, len(weights), size), Moments(same, same, same)
+        return weights.reshape(1, len(weights), size), Moments(same, same)
     rows = options.rows()
     if isinstance(rows, Moments):
         return weights.reshape(len(rows.h), -1, size), rows
