@@ -145,7 +145,7 @@ def test_any_network_by_the_graph_engine(capsys, folder, tmp_path) -> None:
     assert code == 1
     assert "Traceback" not in error
     with pytest.warns(AcceleratorWarning, match="igmoid"):
-        code, out, _ = call(capsys, *arguments, "--engine", "auto", "--json")
+        code, out, _ = call(capsys, *arguments, "--engine", "auto", "--method", "mcq", "--json")
     assert code == 0
 
 
