@@ -51,7 +51,7 @@ def user_model() -> nn.Module:
 
 def quantized_by_the_api(folder: Path) -> Any:
     """The user's model quantized as the fixture `network` has it."""
-    return quantize(user_model(), torch.from_numpy(np.load(folder / "calibration.npy")), k_weights=3.0)
+    return quantize(user_model(), torch.from_numpy(np.load(folder / "calibration.npy")), method="mcq", k_weights=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def network(folder: Path) -> Path:
     """What `galton quantize` writes for the user's model."""
     arguments = [f"{folder}/model.py:make_model", f"{folder}/calibration.npy", "--weights", f"{folder}/weights.safetensors"]
-    assert program.run(["quantize", *arguments, "--k-weights", "3", "-o", f"{folder}/model.galtonq"]) == 0
+    assert program.run(["quantize", *arguments, "--method", "mcq", "--k-weights", "3", "-o", f"{folder}/model.galtonq"]) == 0
     return folder / "model.galtonq"
 
 
@@ -94,7 +94,14 @@ def test_quantized_outputs_are_those_of_the_torch_module(capsys, folder, network
 
 def test_quantize_reports_as_a_table(capsys, folder) -> None:
     code, out, _ = call(
-        capsys, "quantize", f"{folder}/model.py:make_model", folder / "calibration.npy", "-o", folder / "x.galtonq"
+        capsys,
+        "quantize",
+        f"{folder}/model.py:make_model",
+        folder / "calibration.npy",
+        "--method",
+        "mcq",
+        "-o",
+        folder / "x.galtonq",
     )
     assert code == 0
     assert "non-zero" in out
@@ -138,7 +145,7 @@ def test_any_network_by_the_graph_engine(capsys, folder, tmp_path) -> None:
     assert code == 1
     assert "Traceback" not in error
     with pytest.warns(AcceleratorWarning, match="igmoid"):
-        code, out, _ = call(capsys, *arguments, "--engine", "auto", "--json")
+        code, out, _ = call(capsys, *arguments, "--engine", "auto", "--method", "mcq", "--json")
     assert code == 0
 
 

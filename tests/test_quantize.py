@@ -8,6 +8,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from subprocess import run
 
 import numpy as np
@@ -21,6 +22,9 @@ from galton import fitting, quantizers, reference, streaming
 from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
 
 pytest.importorskip("mlxtend")
+
+quantize = partial(galton.quantize, method="mcq")
+"""These tests are about what all methods share, on the one that needs least data; methods have tests of their own."""
 
 
 def make_model() -> nn.Sequential:
@@ -77,7 +81,7 @@ def digits() -> Iterator[Digits]:
 
 @pytest.fixture(scope="module")
 def quantized(digits):
-    return galton.quantize(digits.model, digits.train[:256])
+    return quantize(digits.model, digits.train[:256])
 
 
 def test_the_default_loses_less_than_a_point(digits, quantized):
@@ -98,7 +102,7 @@ def test_the_default_loses_less_than_a_point(digits, quantized):
     ids=str,
 )
 def test_every_kind_of_activation_works(digits, options):
-    module = galton.quantize(digits.model, digits.train[:128], **options)
+    module = quantize(digits.model, digits.train[:128], **options)
     assert digits.predict(module) > digits.right - 0.02
     inner = module.network.layers[1].activation
     assert inner.mode == options.get("activations", "monte_carlo")
@@ -108,7 +112,7 @@ def test_every_kind_of_activation_works(digits, options):
 
 def test_correction_is_worth_its_while(digits):
     errors = [
-        galton.quantize(digits.model, digits.train[:128], k_weights=0.7, correct=correct).report()["layers"][-1]["error"]
+        quantize(digits.model, digits.train[:128], k_weights=0.7, correct=correct).report()["layers"][-1]["error"]
         for correct in (True, False)
     ]
     assert errors[0] < 0.8 * errors[1]
@@ -185,7 +189,7 @@ def test_it_survives_pickling(digits, quantized):
 def test_the_module_is_not_touched(digits):
     module = copy.deepcopy(digits.model).train()
     before = copy.deepcopy(module.state_dict())
-    galton.quantize(module, digits.train[:32])
+    quantize(module, digits.train[:32])
     assert module.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
@@ -230,7 +234,7 @@ def test_closing_is_least_squares():
 
 
 def test_static_steps_follow_the_mean_of_the_raw_input(digits):
-    module = galton.quantize(digits.model, digits.train[:64], k_activations=1.25)
+    module = quantize(digits.model, digits.train[:64], k_activations=1.25)
     traces = reference.trace(module.network, module.network.raw_input(digits.train[:64].permute(0, 2, 3, 1).double().numpy()))
     layer = module.network.layers[1]
     assert layer.activation.step == round((1 << 16) * 1.25 / traces[0].output.mean())
@@ -288,7 +292,7 @@ def test_fine_integers_come_close_to_the_float_network(case):
     torch.manual_seed(5)
     module = make().eval()
     inputs = torch.randn(64, *shape)
-    found = galton.quantize(module, inputs, k_weights=30.0, activations="bypass", weight_limit=119)(inputs)
+    found = quantize(module, inputs, k_weights=30.0, activations="bypass", weight_limit=119)(inputs)
     with torch.no_grad():
         expected = module(inputs)
     assert found.shape == expected.shape
@@ -297,7 +301,7 @@ def test_fine_integers_come_close_to_the_float_network(case):
 
 def test_exact_layers_are_exact():
     inputs = torch.randint(-128, 128, (16, 2, 4, 4)).float()
-    module = galton.quantize(nn.Sequential(nn.MaxPool2d(2), nn.ReLU()), inputs)
+    module = quantize(nn.Sequential(nn.MaxPool2d(2), nn.ReLU()), inputs)
     assert module.network.input_scale == 1
     assert torch.equal(module(inputs), nn.functional.max_pool2d(inputs, 2).relu())
 
@@ -318,7 +322,7 @@ def test_input_scale_follows_from_the_data(data, scale, low):
 
 
 def test_settings_of_a_single_layer(digits):
-    module = galton.quantize(digits.model, digits.train[:32], layers={"4": {"k_weights": 0.25, "k_activations": 4.0}})
+    module = quantize(digits.model, digits.train[:32], layers={"4": {"k_weights": 0.25, "k_activations": 4.0}})
     rows = {row["name"]: row for row in module.report()["layers"]}
     assert rows["4"]["nonzero_weights"] < 0.3 < rows["9"]["nonzero_weights"]
     assert rows["4"]["activation_samples"] / rows["4"]["inputs"] > 3
@@ -347,7 +351,7 @@ def test_settings_of_a_single_layer(digits):
 )
 def test_bad_options_are_named(digits, options, message):
     with pytest.raises(GaltonError, match=message):
-        galton.quantize(make_model(), digits.train[:8], **options)
+        quantize(make_model(), digits.train[:8], **options)
 
 
 @pytest.mark.parametrize(
@@ -365,11 +369,11 @@ def test_bad_inputs_are_named(quantized, inputs, message):
 
 def test_mistakes_come_before_any_work():
     with pytest.raises(CalibrationError, match="There is no calibration data"):
-        galton.quantize(make_model(), [])
+        quantize(make_model(), [])
     with pytest.raises(CalibrationError, match=r"0 takes \(n, 1, rows, columns\)"):
-        galton.quantize(make_model(), torch.zeros(4, 3, 28, 28))
+        quantize(make_model(), torch.zeros(4, 3, 28, 28))
     with pytest.raises(UnsupportedLayer, match="1: activation function"):
-        galton.quantize(nn.Sequential(nn.Linear(4, 4), nn.GELU()), torch.zeros(4, 4), engine="accelerator")
+        quantize(nn.Sequential(nn.Linear(4, 4), nn.GELU()), torch.zeros(4, 4), engine="accelerator")
 
 
 def test_a_silent_layer_is_no_trouble():
@@ -378,7 +382,7 @@ def test_a_silent_layer_is_no_trouble():
     nn.init.constant_(module[0].bias, -1.0)
     inputs = torch.rand(10, 4)
     with torch.no_grad():
-        assert (galton.quantize(module, inputs, skip_last_activation=False)(inputs) - module(inputs)).abs().max() < 0.02
+        assert (quantize(module, inputs, skip_last_activation=False)(inputs) - module(inputs)).abs().max() < 0.02
 
 
 def test_importing_galton_loads_neither_torch_nor_numpy():

@@ -110,7 +110,8 @@ class Stage:
     def finish(self, sums: Tensor, residual: Tensor | None = None) -> Tensor:
         """Add, clamp and max-pool."""
         total = sums if residual is None else sums + residual
-        return F.max_pool2d(total.clamp(self.low, self.high), self.pool)
+        clamped = total.clamp(self.low, self.high)
+        return clamped if self.pool == (1, 1) else F.max_pool2d(clamped, self.pool)
 
 
 @dataclass(frozen=True)

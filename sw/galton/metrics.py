@@ -49,9 +49,10 @@ def measure(
     layer: Layer, kind: str, found: reference.LayerTrace, signed: bool, target: NDArray[np.floating[Any]], clipped: int
 ) -> LayerMeasures:
     """The measures of `layer` from what it did with the calibration data; `target` is the float network's output."""
-    weights, counts = np.abs(layer.weights), np.abs(found.counts)
-    weight_bits, activation_bits = int(weights.max()).bit_length(), int(counts.max()).bit_length()
-    few = (counts[:MEASURED] > 0).astype(np.int64)
+    weights, counts = np.abs(layer.weights), found.counts
+    largest = max(int(counts.max(initial=0)), -int(counts.min(initial=0)))
+    weight_bits, activation_bits = int(weights.max()).bit_length(), largest.bit_length()
+    few = (counts[:MEASURED] != 0).astype(np.int64)
     effective = reference.convolve(few, replace(layer, weights=(weights > 0).astype(np.int64))).sum()
     return LayerMeasures(
         layer.name,
@@ -62,9 +63,9 @@ def measure(
         activation_bits + signed,
         prod(layer.input_shape),
         float((weights > 0).mean()),
-        float((counts > 0).mean()),
+        np.count_nonzero(counts) / counts.size,
         int(weights.sum()),
-        float(counts.sum() / len(counts)),
+        float(np.abs(counts).sum() / len(counts)),
         layer.dense_operations,
         float(effective / (len(few) * layer.dense_operations)),
         float(np.linalg.norm(found.output * layer.scale - target) / max(float(np.linalg.norm(target)), 1e-30)),

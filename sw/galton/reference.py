@@ -93,7 +93,9 @@ def drain(layer: Layer, flat: Ints, sums: Ints, residual: Ints | None = None) ->
         total += residual * layer.residual_multiplier
     if total.size and not -(1 << (TOTAL_BITS - 1)) <= total.min() <= total.max() < 1 << (TOTAL_BITS - 1):
         raise AccumulatorOverflow(f"{layer.name}: a total of {total.min()}..{total.max()} does not fit {TOTAL_BITS} bits")
-    output = np.clip(total >> layer.shift, layer.low, layer.high)
+    output: Ints = np.clip(total >> layer.shift, layer.low, layer.high)
+    if layer.pool == (1, 1):
+        return output
     (rows, columns, channels), (pool_y, pool_x) = layer.output_shape, layer.pool
     pooled: Ints = output.reshape(len(sums), rows, pool_y, columns, pool_x, channels).max(axis=(2, 4))
     return pooled

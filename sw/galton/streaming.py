@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from galton.format import FRACTION_BITS
+from galton.format import BYTE_BITS, FRACTION_BITS
 from galton.network import Activation, Ints
+
+MAGNITUDES = 1 << BYTE_BITS
+"""Raw magnitudes are below it."""
+LARGEST_TABLE = 2 * MAGNITUDES
+"""Activations from which on a table pays."""
 
 
 def norms(raw: Ints, dead_zone: int) -> Ints:
@@ -26,6 +31,10 @@ def counts(raw: Ints, activation: Activation, count_bits: int = 8) -> tuple[Ints
 
     The carried residue needs no loop: the hits up to place j telescope to (r_0 + m * sum of magnitudes) >> F.
     """
+    if activation.mode != "monte_carlo" and not activation.dynamic and raw.size > LARGEST_TABLE:
+        # Each count depends on its activation alone: those of all bytes are looked up.
+        found, cut = counts(np.arange(-MAGNITUDES, MAGNITUDES)[None], activation, count_bits)
+        return found[0].take(raw + MAGNITUDES), cut[0].take(raw + MAGNITUDES)
     magnitude = np.abs(raw)
     magnitude = np.where(magnitude >= activation.dead_zone, magnitude, 0).astype(np.int64)
     if activation.mode == "bypass":

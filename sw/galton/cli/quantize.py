@@ -30,7 +30,7 @@ galton quantize model.pt2 calibration.npy --k-weights 2 --k-activations 2
     show_default=True,
     help="accelerator refuses what it cannot run; graph takes any network, for a .safetensors file; auto is the first that can.",
 )
-@click.option("--method", default="mcq", show_default=True, help="How weights become integers.")
+@click.option("--method", default="galton", show_default=True, help="How weights become integers.")
 @click.option("--k-weights", type=float, help="Samples per weight.")
 @click.option("--k-activations", type=float, help="Samples per activation.")
 @click.option("--xi", type=click.FloatRange(0, 1, max_open=True), help="Offset of the samples.")

@@ -8,6 +8,12 @@ the mean layer's, n its number of weights.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +26,11 @@ Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PRICE, GAMMA, DAMPING, PASSES, KICKS = 0.03, 0.7, 0.05, 10, 64
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 KICKED = 3
 """Weights that a kick sets."""
+released: Callable[..., Any] = numba.njit(cache=True, nogil=True)
+"""Compiled, and other threads may run meanwhile."""
 STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
 """Steps to start from, of the first: descent ends in a local minimum, and the best of several is 4 to 10 % better."""
 
@@ -81,16 +90,25 @@ def descend(wanted: Reals, h: Reals, integers: Ints, step: Reals, limit: int, pr
     """
     fitted = np.ascontiguousarray(step, np.float64).copy()
     square, target = np.ascontiguousarray(h, np.float64), np.ascontiguousarray(wanted @ h)
-    _descend(target, square, integers, fitted, float(limit), float(price), passes, kicks)
+    share = -(-len(target) // THREADS)
+
+    def part(first: int) -> None:
+        own = slice(first, first + share)
+        _descend(target[own], square, integers[own], fitted[own], float(limit), float(price), passes, kicks, first)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(part, range(0, len(target), max(share, 1))))
     return fitted
 
 
-@compiled
-def _descend(target: Reals, h: Reals, integers: Ints, step: Reals, limit: float, price: float, passes: int, kicks: int) -> None:
-    """target: H w of each neuron."""
+@released
+def _descend(
+    target: Reals, h: Reals, integers: Ints, step: Reals, limit: float, price: float, passes: int, kicks: int, first: int
+) -> None:
+    """target: H w of each neuron. first: the number of the first neuron, from which its kicks follow."""
     neurons, size = target.shape
-    np.random.seed(0)
     for neuron in range(neurons):
+        np.random.seed(first + neuron)
         q, wanted = integers[neuron], target[neuron]
         reached = np.zeros(size)
         for j in range(size):
