@@ -48,10 +48,10 @@ def test_reader_of_every_second_turn(stall, first):
 @pytest.mark.parametrize("first", range(4))
 @pytest.mark.parametrize("taken", ["always", "at random", "bursts"])
 def test_reader_of_what_turns_are_left(stall, first, taken):
-    """With two words ahead it keeps up where another reader or writer leaves it one turn in any four cycles."""
+    """It keeps up where another reader or writer leaves it one turn in any four cycles."""
     rng = Random(f"{stall} {first} {taken}")
     words, base, given, seen = [rng.getrandbits(32) for _ in range(64)], 5, [], []
-    dut = Reader(6, ahead=2)
+    dut = Reader(6)
 
     async def cycles(ctx):
         ctx.set(dut.base, base)

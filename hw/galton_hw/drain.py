@@ -169,7 +169,7 @@ class Drain(wiring.Component):
         m.submodules.rescale = rescale = Rescale(config, self.tech)
         m.submodules.writer = writer = Writer(config)
         # The writer takes one turn in four cycles at most where it does not pool.
-        m.submodules.reader = reader = Reader(len(self.address), ahead=2)
+        m.submodules.reader = reader = Reader(len(self.address))
         wiring.connect(m, wiring.flipped(self.load), rescale.load)
         columns = [Signal(name=f"last_column_{index}", reset_less=True) for index in range(Rescale.latency)]
         m.d.sync += [after.eq(before) for before, after in zip([in_last_column, *columns], columns, strict=False)]
