@@ -49,9 +49,9 @@ def module() -> nn.Module:
 
 
 OPTIONS = {
-    "plain": {"k_weights": 16, "k_activations": 16},
-    "dynamic": {"k_weights": 8, "k_activations": 8, "dynamic": True},
-    "rounding": {"k_weights": 8, "k_activations": 8, "activations": "rounding", "correct": "mean"},
+    "plain": {"method": "mcq", "k_weights": 16, "k_activations": 16},
+    "dynamic": {"method": "mcq", "k_weights": 8, "k_activations": 8, "dynamic": True},
+    "rounding": {"method": "mcq", "k_weights": 8, "k_activations": 8, "activations": "rounding", "correct": "mean"},
     "galton": {"method": "galton", "activations": "aciq"},
 }
 
@@ -81,7 +81,7 @@ def test_more_samples_come_closer_to_the_float_network(module):
     """So does every sum: an error that the residual's scale made would stay."""
     errors = []
     for k in (1, 4, 16):
-        quantized = galton.quantize(module, inputs(), k_weights=k, activations="bypass", weight_limit=119)
+        quantized = galton.quantize(module, inputs(), method="mcq", k_weights=k, activations="bypass", weight_limit=119)
         with torch.no_grad():
             expected = module(inputs())
         errors.append(float((quantized(inputs()) - expected).norm() / (expected - expected.mean(0)).norm()))
