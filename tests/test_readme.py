@@ -68,6 +68,7 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
 
 
 @pytest.mark.cosim
+@pytest.mark.filterwarnings("ignore:.*give more calibration inputs")
 def test_the_python_of_the_readme(tmp_path, monkeypatch) -> None:
     (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     torch.manual_seed(0)

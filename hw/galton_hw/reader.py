@@ -13,9 +13,8 @@ class Reader(wiring.Component):
     """The bytes of the data memory from word `base` on, up to one a cycle, without end.
 
     It reads in every cycle with `turn`, no two of which follow each other, and keeps what it has room for: a word at hand and one
-    ahead. Where no two turns are more than four cycles apart, and the first one comes in the cycle of reset or the next, there is a
-    byte in every cycle from the fourth one after that turn on: a word lasts four cycles, and a place that becomes free too late
-    for one turn is filled at the next, when the other word still has a byte.
+    ahead. Where turns are at most four cycles apart there is a byte in every cycle from the first one on: a word lasts four
+    cycles, and a place that becomes free too late for one turn is filled at the next, while the other word still has a byte.
 
     Members: `address`, `read_data` (a cycle later), `turn`; stream `o` of bytes.
     """

@@ -70,7 +70,7 @@ def of(weights: NDArray[np.float64], options: Options, *, centred: bool = True) 
     if rows.quantized.shape[1] < size:
         warnings.warn(
             f"{options.name or 'A layer'}: {rows.quantized.shape[1]} calibration rows for neurons of {size} weights leave some "
-            "of their moments open; give more calibration inputs",
+            "of their moments open; give more calibration inputs, and samples= for as many",
             CalibrationWarning,
             stacklevel=2,
         )
