@@ -6,7 +6,7 @@ import circuits
 import pytest
 
 from galton_hw import verilog
-from galton_hw.multiplier import LaneMultipliers, Multiplier
+from galton_hw.multiplier import LaneMultipliers, Multiplier, MultiplyAdd
 
 
 @pytest.mark.parametrize(("a_bits", "b_bits", "a_signed"), [(8, 16, False), (20, 16, True), (32, 16, True), (1, 1, False)])
@@ -40,6 +40,19 @@ def test_lanes(lanes):
     assert [cycle["products"] for cycle in seen[latency:]] == expected[:-latency]
 
 
+@pytest.mark.parametrize("total_bits", [20, 32])
+def test_multiply_add(total_bits):
+    rng = Random(total_bits)
+    triples = [(a, b, c) for a in (-256, -1, 0, 255) for b in (0, 1, (1 << 16) - 1) for c in (0, 1, (1 << total_bits) - 1)]
+    triples += [(rng.randrange(-256, 256), rng.getrandbits(16), rng.getrandbits(total_bits)) for _ in range(50)]
+    # `c` comes a cycle after its `a` and `b`.
+    stimuli = [{"a": a, "b": b, "c": c} for (a, b, _), (_, _, c) in zip(triples, [(0, 0, 0), *triples], strict=False)]
+    seen = circuits.run(MultiplyAdd(9, 16, total_bits), stimuli, ["total"])
+    totals = [cycle["total"] % (1 << total_bits) for cycle in seen[MultiplyAdd.latency :]]
+    assert totals == [(a * b + c) % (1 << total_bits) for a, b, c in triples[: -MultiplyAdd.latency]]
+    assert verilog.convert(MultiplyAdd(9, 16, total_bits, "ice40"), "total").count("SB_MAC16 ") == 1
+
+
 @pytest.mark.parametrize(("a_bits", "blocks"), [(8, 1), (16, 1), (20, 2)])
 def test_blocks_of_a_multiplier(a_bits, blocks):
     multiplier = Multiplier(a_bits, 16, a_signed=True, tech="ice40")
@@ -51,7 +64,9 @@ def test_two_lanes_share_a_block(lanes, blocks):
     assert verilog.convert(LaneMultipliers(lanes, "ice40"), "lanes").count("SB_MAC16 ") == blocks
 
 
-@pytest.mark.parametrize("make", [lambda: Multiplier(8, 8, tech="asic"), lambda: LaneMultipliers(2, "asic")])
+@pytest.mark.parametrize(
+    "make", [lambda: Multiplier(8, 8, tech="asic"), lambda: LaneMultipliers(2, "asic"), lambda: MultiplyAdd(8, 8, 8, "asic")]
+)
 def test_technology_is_checked(make):
     with pytest.raises(ValueError, match=r"tech must be one of \('generic', 'ice40'\), not 'asic'"):
         make()

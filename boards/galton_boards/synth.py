@@ -54,7 +54,7 @@ class Device:
 DEVICES = {
     "up5k": Device(
         tech="ice40",
-        synthesis="synth_ice40 -abc9 -device u -top top",
+        synthesis="synth_ice40 -abc9 -dff -device u -top top",
         router="nextpnr-ice40",
         arguments=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         cells={"logic": "ICESTORM_LC", "ram": "ICESTORM_RAM", "dsp": "ICESTORM_DSP", "spram": "ICESTORM_SPRAM"},

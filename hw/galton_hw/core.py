@@ -184,7 +184,7 @@ class Core(wiring.Component):
             divider.norm_shift.eq(layer.norm_shift),
             sequencer.divided.eq(divider.done),
             norm.clear.eq(sequencer.norm_clear),
-            norm.word.eq(Mux(sequencer.loading, sequencer.write_data, drain.write_data)),
+            norm.word.eq(memory.write_data),
             norm.write.eq(Mux(sequencer.loading, sequencer.write, drain.final)),
             norm.signed_raw.eq(Mux(sequencer.loading, network.signed_input, layer.signed_output)),
             norm.dead_zone.eq(Mux(sequencer.loading, network.norm_dead_zone, layer.norm_dead_zone)),

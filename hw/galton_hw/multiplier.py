@@ -13,9 +13,15 @@ from amaranth.lib.wiring import In, Out
 from galton_hw.memory import TECHNOLOGIES
 
 
-def _mac16(a: Value, b: Value, product: Signal, enable: Value, *, signed_a: bool, signed_b: bool, dual: bool) -> Instance:
-    """SB_MAC16 as 16 x 16 or as two 8 x 8 products, operands and product registered (Lattice TN1295)."""
-    output_select = 2 if dual else 3
+def _mac16(
+    a: Value, b: Value, product: Signal, enable: Value, *, signed_a: bool, signed_b: bool, dual: bool, added: Value | None = None
+) -> Instance:
+    """SB_MAC16 as 16 x 16 or as two 8 x 8 products, operands and product registered (Lattice TN1295).
+
+    With `added`, 32 bits, the sum of the 16 x 16 product and it is registered instead.
+    """
+    output_select = 1 if added is not None else 2 if dual else 3
+    addend = Const(0, 32) if added is None else added
     return Instance(
         "SB_MAC16",
         p_A_REG=1,
@@ -23,7 +29,13 @@ def _mac16(a: Value, b: Value, product: Signal, enable: Value, *, signed_a: bool
         p_TOP_8x8_MULT_REG=1 if dual else 0,
         p_BOT_8x8_MULT_REG=1 if dual else 0,
         p_PIPELINE_16x16_MULT_REG1=0,
-        p_PIPELINE_16x16_MULT_REG2=0 if dual else 1,
+        p_PIPELINE_16x16_MULT_REG2=0 if dual or added is not None else 1,
+        p_TOPADDSUB_LOWERINPUT=2,
+        p_TOPADDSUB_UPPERINPUT=1,
+        p_TOPADDSUB_CARRYSELECT=3,
+        p_BOTADDSUB_LOWERINPUT=2,
+        p_BOTADDSUB_UPPERINPUT=1,
+        p_BOTADDSUB_CARRYSELECT=0,
         p_TOPOUTPUT_SELECT=output_select,
         p_BOTOUTPUT_SELECT=output_select,
         p_MODE_8x8=1 if dual else 0,
@@ -33,8 +45,8 @@ def _mac16(a: Value, b: Value, product: Signal, enable: Value, *, signed_a: bool
         i_CE=enable,
         i_A=a,
         i_B=b,
-        i_C=Const(0, 16),
-        i_D=Const(0, 16),
+        i_C=addend[16:],
+        i_D=addend[:16],
         i_AHOLD=Const(0),
         i_BHOLD=Const(0),
         i_CHOLD=Const(0),
@@ -110,6 +122,37 @@ class Multiplier(wiring.Component):
             )
             total = total + ((output.as_signed() if half.shape().signed else output) << (16 * index))
         m.d.comb += self.product.eq(total)
+
+
+class MultiplyAdd(wiring.Component):
+    """total = a * b + c modulo 2^total_bits, a signed, b unsigned, both of at most 16 bits; total_bits at most 32.
+
+    Latency 2 from `a` and `b`, which are registered, and 1 from `c`; the sum is registered. Throughput 1.
+    """
+
+    latency = 2
+
+    def __init__(self, a_bits: int, b_bits: int, total_bits: int, tech: str = "generic") -> None:
+        if tech not in TECHNOLOGIES:
+            raise ValueError(f"tech must be one of {TECHNOLOGIES}, not {tech!r}")
+        if max(a_bits, b_bits) > 16 or total_bits > 32:
+            raise ValueError(f"Operands have at most 16, 16 and 32 bits, not {a_bits}, {b_bits} and {total_bits}")
+        self.tech = tech
+        super().__init__({"a": In(signed(a_bits)), "b": In(b_bits), "c": In(total_bits), "total": Out(signed(total_bits))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if self.tech == "ice40":
+            operand, other, addend = Signal(signed(16)), Signal(16), Signal(32)
+            output = Signal(32)
+            m.d.comb += [operand.eq(self.a), other.eq(self.b), addend.eq(self.c), self.total.eq(output)]
+            m.submodules.mac = _mac16(operand, other, output, Const(1), signed_a=True, signed_b=False, dual=False, added=addend)
+            return m
+        a, b = Signal(self.a.shape(), reset_less=True), Signal(self.b.shape(), reset_less=True)
+        total = Signal(self.total.shape(), reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), total.eq(a * b + self.c)]
+        m.d.comb += self.total.eq(total)
+        return m
 
 
 class LaneMultipliers(wiring.Component):

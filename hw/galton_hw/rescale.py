@@ -11,7 +11,7 @@ from galton.config import Config
 from galton.format import BYTE_BITS, LAYER, MULTIPLIER_BITS, SHIFTS, TOTAL_BITS
 from galton_hw.layout import layout
 from galton_hw.memory import TwoPortMemory
-from galton_hw.multiplier import Multiplier
+from galton_hw.multiplier import Multiplier, MultiplyAdd
 
 
 class LoadSignature(wiring.Signature):
@@ -74,12 +74,11 @@ class Rescale(wiring.Component):
         m.submodules.multiplier = multiplier = Multiplier(config.accumulator_bits, MULTIPLIER_BITS, a_signed=True, tech=self.tech)
 
         channel, following = Signal(ceil_log2(config.channels)), Signal(ceil_log2(config.channels))
-        bias_channel = Signal.like(channel)
         m.d.comb += [
             self.last_channel.eq(channel + 1 == layer.output_channels),
             following.eq(Mux(self.i_valid, Mux(self.last_channel, 0, channel + 1), channel)),
         ]
-        m.d.sync += [channel.eq(following), bias_channel.eq(channel)]
+        m.d.sync += channel.eq(following)
 
         # Loading: biases straight, multipliers through the product.
         load_steps = [Signal(name=f"load_step_{index}", reset_less=True) for index in range(2)]
@@ -96,7 +95,7 @@ class Rescale(wiring.Component):
             biases.write_address.eq(self.load.channel),
             biases.write_data.eq(self.load.word),
             biases.read.eq(1),
-            biases.read_address.eq(bias_channel),
+            biases.read_address.eq(channel),
             multipliers.write.eq(load_steps[1]),
             multipliers.write_address.eq(load_channels[1]),
             multipliers.write_data.eq(Array(product >> shift for shift in SHIFTS)[self.load.factor_shift]),
@@ -107,14 +106,14 @@ class Rescale(wiring.Component):
             multiplier.b.eq(Mux(self.load.active, self.load.word, multipliers.read_data)),
         ]
 
-        m.submodules.residual = residual = Multiplier(BYTE_BITS + 1, MULTIPLIER_BITS, a_signed=True, tech=self.tech)
+        m.submodules.residual = residual = MultiplyAdd(BYTE_BITS + 1, MULTIPLIER_BITS, TOTAL_BITS, tech=self.tech)
         m.d.comb += [
-            residual.enable.eq(1),
             residual.a.eq(Cat(self.residual, self.residual[-1] & layer.signed_residual).as_signed()),
             residual.b.eq(layer.residual_multiplier),
+            residual.c.eq(biases.read_data),
         ]
 
-        # After the products: bias; shift and clamp.
+        # After the products, the residual's with the bias: shift and clamp.
         valids = [Signal(name=f"valid_{index}") for index in range(self.latency)]
         lasts = [Signal(name=f"last_{index}", reset_less=True) for index in range(self.latency)]
         for steps, source in ((valids, self.i_valid), (lasts, self.last_channel)):
@@ -124,7 +123,7 @@ class Rescale(wiring.Component):
         shifted = Signal(signed(TOTAL_BITS - min(SHIFTS)))
         m.d.comb += shifted.eq(Array(total >> shift for shift in SHIFTS)[layer.shift])
         m.d.sync += [
-            total.eq(product + biases.read_data.as_signed() + residual.product),
+            total.eq(product + residual.total),
             raw.eq(Mux(shifted < layer.low, layer.low, Mux(shifted > layer.high, layer.high, shifted))),
         ]
         m.d.comb += [self.o_valid.eq(valids[-1]), self.o_last_channel.eq(lasts[-1]), self.raw.eq(raw)]
