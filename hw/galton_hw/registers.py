@@ -136,10 +136,9 @@ class Registers(wiring.Component):
                 m.d.comb += value.eq(self.profile)
         # One multiplexer serves the bus and, while an inference runs, the sequencer.
         first = REGISTERS[PROFILE.fields[0].name]
-        with m.Switch(Mux(self.enable & self.busy, self.profile_index + first, bus.address)):
-            for field in PROFILE.fields:
-                with m.Case(REGISTERS[field.name]):
-                    m.d.comb += self.profile.eq(self.counters[field.name])
+        index = Signal(self.profile_index.shape())
+        m.d.comb += index.eq(Mux(self.enable & self.busy, self.profile_index, bus.address - first))
+        m.d.comb += self.profile.eq(Array(self.counters[field.name] for field in PROFILE.fields)[index])
 
         answer = Signal(WORD_BITS, reset_less=True)
         is_window = Signal()
