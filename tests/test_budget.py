@@ -99,7 +99,7 @@ def test_calibration_that_comes_once_will_do(network):
             GaltonError,
             "a knob for its work, mcq, gpfq, galton, not 'nearest'",
         ),
-        ({"budget": 0.01}, GaltonError, "A budget of 0.01 .* cannot be kept: the sparsest weights take 0.1"),
+        ({"budget": 0.01, "method": "mcq"}, GaltonError, "A budget of 0.01 .* cannot be kept: the sparsest weights take 0.1"),
     ],
 )
 def test_budgets_that_cannot_be_are_refused(network, settings, error, message):

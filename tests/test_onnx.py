@@ -106,7 +106,7 @@ def test_the_integers_are_those_of_the_torch_module(tmp_path, name, exporter, op
         assert torch.allclose(loaded(inputs), module(inputs), atol=1e-5)
     if name == "normalized" and exporter == "dynamo":
         return  # batch-norm is folded by this exporter, in float32: weights move by a rounding
-    networks = [galton.quantize(part, inputs).network for part in (module, loaded)]
+    networks = [galton.quantize(part, inputs, method="mcq").network for part in (module, loaded)]
     assert same(*networks)
     images = [galton.compile(network, "up5k").image for network in networks]
     assert np.array_equal(images[0].program, images[1].program)
@@ -141,7 +141,7 @@ def test_graphs_that_the_accelerator_does_not_run(tmp_path, exporter):
     loaded = galton.load_onnx(export(module, inputs[:2], tmp_path / "model.onnx", exporter))
     with torch.no_grad():
         assert torch.allclose(loaded(inputs), module(inputs), atol=1e-5)
-    quantized = galton.quantize(loaded, inputs, engine="graph")
+    quantized = galton.quantize(loaded, inputs, method="mcq", engine="graph")
     assert {"stem", "deep", "up", "fc"} <= set(quantized.integers)
 
 
@@ -196,7 +196,7 @@ def test_transposes_of_channels_last_exporters(tmp_path, flat):
     kinds = [type(layer).__name__ for layer in importer.load(loaded, inputs).layers]
     middle = ["Flatten"] if flat else ["AveragePool", "Flatten"]
     assert [kind for kind in kinds if kind != "Pad"] == ["Convolution", "Affine", "Clamp", *middle, "Linear"]
-    assert np.abs(galton.quantize(loaded, inputs)(inputs).numpy() - expected).mean() < 0.2 * np.abs(expected).mean()
+    assert np.abs(galton.quantize(loaded, inputs, method="mcq")(inputs).numpy() - expected).mean() < 0.2 * np.abs(expected).mean()
 
 
 OLD = {
@@ -250,7 +250,15 @@ def test_operators_against_the_reference(tmp_path, case):
 def test_the_command_line_takes_files(tmp_path, capsys):
     path = channels_last(tmp_path / "model.onnx")
     np.save(tmp_path / "calibration.npy", np.random.default_rng(1).random((40, 2, 6, 8), np.float32))
-    arguments = ["quantize", str(path), str(tmp_path / "calibration.npy"), "-o", str(tmp_path / "made.galtonq")]
+    arguments = [
+        "quantize",
+        str(path),
+        str(tmp_path / "calibration.npy"),
+        "--method",
+        "mcq",
+        "-o",
+        str(tmp_path / "made.galtonq"),
+    ]
     assert run(arguments) == 0
     network, _ = storage.load(tmp_path / "made.galtonq")
     assert len(network.layers) == 2
