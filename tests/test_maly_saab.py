@@ -83,7 +83,7 @@ def tool():
 
 @pytest.mark.parametrize("size", [100, 400, 1600])
 def test_the_synthetic_errors_of_few_samples(tool, size):
-    """A published figure is of one draw: within what 9 of 10 draws give, and all far below rounding's 1 to 1.5."""
+    """The published figures lie within what 9 of 10 draws give, and all draws far below rounding's 1 to 1.5."""
     walked, rounded = tool.errors(size)
     assert np.quantile(walked, 0.05) < tool.PUBLISHED[size] < np.quantile(walked, 0.95)
     assert np.median(walked) == pytest.approx(0.27 * (100 / size) ** 0.47, rel=0.15)
