@@ -58,7 +58,7 @@ def demonstrate(folder: Path, images: int, progress: Progress) -> Outcome:
     task = progress.add_task("quantizing at several K", total=len(CURVE))
     points, chosen = [], None
     for k in CURVE:
-        quantized = quantize(network, calibration, k_weights=k, k_activations=k, engine="accelerator")
+        quantized = quantize(network, calibration, method="mcq", k_weights=k, k_activations=k, engine="accelerator")
         assert isinstance(quantized, QuantizedModule)
         points.append(point(k, quantized, data, float_right))
         if k == K:
