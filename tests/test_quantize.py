@@ -19,7 +19,10 @@ from torch.nn.functional import cross_entropy
 
 import galton
 from galton import fitting, quantizers, reference, streaming
+from galton.bounds import accumulator_bounds
 from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
+from galton.lowering import Stage
+from galton.network import Activation
 
 pytest.importorskip("mlxtend")
 
@@ -206,8 +209,6 @@ def settings_of(**changes) -> fitting.Settings:
 
 def test_closing_fits_the_float_network_not_the_float_layer():
     """The quantized network's inputs are twice the float one's plus 10: only a fit to the float outputs undoes that."""
-    from galton.lowering import Stage
-
     rng = np.random.default_rng(0)
     real = torch.from_numpy(rng.integers(0, 100, (200, 4, 1, 1))).float()
     weight = torch.from_numpy(rng.normal(size=(3, 4, 1, 1)))
@@ -242,9 +243,6 @@ def test_static_steps_follow_the_mean_of_the_raw_input(digits):
 
 
 def test_steps_stay_within_the_accumulator():
-    from galton.bounds import accumulator_bounds
-    from galton.lowering import Stage
-
     rng = np.random.default_rng(2)
     stage = Stage("wide", "linear", (1, 1, 2000), torch.from_numpy(rng.normal(size=(2, 2000, 1, 1))), torch.zeros(2).double())
     raw = rng.integers(0, 256, (30, 1, 1, 2000)) * (rng.random((30, 1, 1, 2000)) < 0.02)
@@ -256,8 +254,6 @@ def test_steps_stay_within_the_accumulator():
 
 
 def test_weights_beyond_the_limit_are_cut_and_counted():
-    from galton.lowering import Stage
-
     weight = torch.ones(1, 50, 1, 1).double()
     weight[0, 0] = 40
     stage = Stage("peak", "linear", (1, 1, 50), weight, torch.zeros(1).double())
@@ -394,8 +390,6 @@ def test_importing_galton_loads_neither_torch_nor_numpy():
 
 def test_units_of_dynamic_counts():
     """What a count is worth is the norm of the very input over the samples."""
-    from galton.network import Activation
-
     raw = np.random.default_rng(4).integers(0, 256, (6, 1, 1, 400))
     flow = replace(flow_of(torch.zeros(1), raw), scale=0.5)
     activation = Activation("monte_carlo", samples=300)
