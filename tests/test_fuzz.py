@@ -128,15 +128,20 @@ def compiled_case(case: Case) -> tuple[QuantizedModule, Any] | str:
         return type(error).__name__
 
 
-def test_all_models_agree_on_random_networks():
-    seen: Counter[str] = Counter()
-    for seed in SEEDS:
+def compiled_cases(seeds, seen):
+    """(seed, case, quantized, compiled) of the seeds that fit; `seen` counts the refusals of the others."""
+    for seed in seeds:
         case = drawn(seed)
         found = compiled_case(case)
         if isinstance(found, str):
             seen[found] += 1
-            continue
-        quantized, compiled = found
+        else:
+            yield seed, case, *found
+
+
+def test_all_models_agree_on_random_networks():
+    seen: Counter[str] = Counter()
+    for seed, case, quantized, compiled in compiled_cases(SEEDS, seen):
         few = case.inputs[:3]
         raw = quantized.network.raw_input(calibration.to_pixels(few))
         integers = reference.run(quantized.network, raw)
@@ -161,13 +166,7 @@ def test_all_models_agree_on_random_networks():
 def test_the_verilog_of_random_networks(start):
     """Outputs are the golden model's, and every counter of every layer is the cycle model's; with and without pauses."""
     seen: Counter[str] = Counter()
-    for seed in range(start, start + 25):
-        case = drawn(seed)
-        found = compiled_case(case)
-        if isinstance(found, str):
-            seen[found] += 1
-            continue
-        quantized, compiled = found
+    for seed, case, quantized, compiled in compiled_cases(range(start, start + 25), seen):
         raw = quantized.network.raw_input(calibration.to_pixels(case.inputs[:2]))
         predicted = cycles.predict(compiled.image, raw)
         if sum(profile["cycles"] for profile in predicted[0]) > 60_000:

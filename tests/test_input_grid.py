@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from galton.input_grid import as_bytes, on_grid, step_of
+from galton.input_grid import on_grid, rounded, step_of
 
 
 def test_the_step_of_inputs_on_a_grid():
@@ -22,6 +22,6 @@ def test_features_with_an_offset_keep_their_step_where_few_are_cut():
     values[0, :3] = -211 * 0.5
     found = on_grid(values, lambda x: x[:, 4:])
     assert torch.equal(found, values.clamp(min=-64))
-    assert torch.equal(found, as_bytes(found, 0.5))
+    assert torch.equal(found, rounded(found, 0.5, -128, 127))
     assert on_grid(values, lambda x: x) is values
     assert torch.equal(on_grid(values.clamp(min=-64), lambda x: 1 / 0), values.clamp(min=-64))

@@ -12,13 +12,11 @@ import numpy as np
 
 from galton import quantizers
 from galton.clipping import CLIPPINGS
-from galton.config import CONFIGS
+from galton.config import LARGEST_WEIGHT
 from galton.errors import GaltonError
 from galton.quantizers.mcq import NORMS
 from galton.quantizers.walk import ORDERS
 
-LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
-"""What two planes hold in every named configuration."""
 ACTIVATIONS = ("monte_carlo", "rounding", "bypass", "aciq", "float")
 CORRECTIONS = (True, False, "mean")
 BY_LAYER = (

@@ -148,6 +148,9 @@ CONFIGS = {
 }
 """The named configurations."""
 
+LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
+"""What two planes hold in every named configuration."""
+
 BOARDS = {"icebreaker": "up5k", "ulx3s-25f": "ecp5-25"}
 """Boards that stand for a configuration."""
 
@@ -164,4 +167,4 @@ def named(name: str) -> Config:
         raise ValueError(f"There is no configuration {name!r}; the known ones are {known}") from None
 
 
-__all__ = ["BOARDS", "CONFIGS", "Config", "named"]
+__all__ = ["BOARDS", "CONFIGS", "LARGEST_WEIGHT", "Config", "named"]

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from galton.fitting import raw_range
+
 VALUES, NEAR = 1 << 10, 1e-3
 """Values that inputs on a grid may have, and how near to it, in steps, they must be."""
 TRIED = 128
@@ -26,23 +28,23 @@ def step_of(inputs: Tensor) -> float | None:
 
 
 def on_grid(inputs: Tensor, network: Callable[[Tensor], Any]) -> Tensor:
-    """Inputs with some below 0 on a grid, such as features of 8 bits with an offset, as -128 to 127 of its steps; or as they are.
+    """Inputs with some below 0 on a grid, such as features of 8 bits with an offset, as raw integers of its step; or as they are.
 
     That is where cutting the few beyond costs the outputs of the float network less than a step so coarse that none is cut. Both
     are tried on the first TRIED inputs.
     """
     step = step_of(inputs) if inputs.is_floating_point() else None
-    coarse = max(float(inputs.max()) / 127, -float(inputs.min()) / 128)
+    coarse, low, high = raw_range(float(inputs.min()), float(inputs.max()), signed=True)
     if step is None or float(inputs.min()) >= 0 or coarse < step * (1 + NEAR):
         return inputs
     few = inputs[:TRIED]
     with torch.no_grad():
-        wanted, *found = [network(part) for part in (few, as_bytes(few, step), as_bytes(few, coarse))]
+        wanted, *found = [network(part) for part in (few, rounded(few, step, low, high), rounded(few, coarse, low, high))]
     if not isinstance(wanted, Tensor) or (found[0] - wanted).norm() >= (found[1] - wanted).norm():
         return inputs
-    return as_bytes(inputs, step)
+    return rounded(inputs, step, low, high)
 
 
-def as_bytes(inputs: Tensor, scale: float) -> Tensor:
-    """Inputs rounded to signed bytes of this scale."""
-    return torch.floor(inputs / scale + 0.5).clamp(-128, 127) * scale
+def rounded(inputs: Tensor, scale: float, low: int, high: int) -> Tensor:
+    """Inputs as raw integers of this scale would have them."""
+    return torch.floor(inputs / scale + 0.5).clamp(low, high) * scale

@@ -9,6 +9,7 @@ from torch import Tensor
 Pair = tuple[int, int]
 Borders = tuple[int, int, int, int]
 """Top, bottom, left, right."""
+NO_PADDING: Borders = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from galton.errors import UnsupportedLayer
 from galton.layers import (
+    NO_PADDING,
     Add,
     Affine,
     AveragePool,
@@ -33,8 +34,6 @@ from galton.layers import (
     Pair,
 )
 from galton.network import NONE
-
-NO_PADDING: Borders = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW
 from galton.layers import (
+    NO_PADDING,
     Add,
     Affine,
     AveragePool,
@@ -27,7 +28,6 @@ from galton.layers import (
     Pair,
 )
 
-NO_PADDING: Borders = (0, 0, 0, 0)
 SUPPORTED = (
     "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding, depthwise or groups=1), Linear, BatchNorm1d, BatchNorm2d, "
     "ReLU, ReLU6, Hardtanh, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, sums of two "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from galton import budget as limits
 from galton import calibration as data
 from galton import choices, fitting, graphs, importer, lowering, quantizers, reference, scales
-from galton.choices import LARGEST_WEIGHT
+from galton.config import LARGEST_WEIGHT
 from galton.errors import AcceleratorWarning, CalibrationError, GaltonError, UnsupportedLayer
 from galton.importer import Head, Imported
 from galton.input_grid import on_grid
@@ -25,7 +25,7 @@ from galton.network import NONE, Network
 from galton.quantizers import Options
 
 one_thread = partial(threadpool_limits, limits=1, user_api="blas")
-"""NumPy's threads and torch's wait for each other in busy loops: quantizing ResNet-20 takes twice the time with both."""
+"""NumPy's threads and torch's wait for each other in busy loops where both have several."""
 BATCH = 256
 """Inputs that run at a time."""
 ENGINES = ("auto", "accelerator", "graph")

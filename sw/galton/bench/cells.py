@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -270,8 +269,3 @@ def threads_of_torch(count: int) -> Iterator[None]:
 def plain(value: Any) -> Any:
     """Arrays and scalars of NumPy, and anything else that JSON does not know, as JSON values."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from galton.bench.cells import Cell, Row, measure, plain, processors
+from galton import processors
+from galton.bench.cells import Cell, Row, measure, plain
 from galton.errors import GaltonError
 
 LOCAL = "local:"
@@ -78,7 +79,7 @@ def computed(cells: Sequence[Cell], jobs: int, dask: str | None) -> Iterable[Row
     with ExitStack() as stack:
         if dask is not None:
             jobs = stack.enter_context(cluster(dask))
-        threads = max(1, processors() // jobs) if dask is None else 1
+        threads = max(1, processors.count() // jobs) if dask is None else 1
         yield from Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="all", batch_size=1)(
             delayed(measure)(cell, threads) for cell in cells
         )

@@ -11,13 +11,12 @@ from torch import nn
 
 from galton.bench import subjects
 from galton.bench.cells import Row
+from galton.config import LARGEST_WEIGHT
 
 KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 WHAT = ("both", "weights", "activations")
 ALONE = ("none", "first", "last", "both")
-WIDEST = 119
-"""The largest weight of two planes of 4 bits: the paper does not cut."""
-FINE = {"method": "nearest", "weight_limit": WIDEST}
+FINE = {"method": "nearest", "weight_limit": LARGEST_WEIGHT}
 """Weights as good as float: rounded to 8 bits by channel."""
 UNTOUCHED = {"graph": "float", "accelerator": "bypass"}
 """Activations that are not sampled, by engine: as they are, or raw bytes."""

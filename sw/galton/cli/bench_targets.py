@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from galton import processors
 from galton.cli.benching import FOLDER
 from galton.cli.common import command as make_command
 from galton.cli.common import console, emit, progress
@@ -36,7 +37,6 @@ def command(only: tuple[str, ...], data: Path | None, jobs: int | None, output: 
     Cells are shared with `galton bench quantizers --preset compare` in the same output folder. Exit code 1 where one is not met.
     """
     from galton.bench import runner, speed, subjects, targets
-    from galton.bench.cells import processors
 
     folder = data or subjects.DATA
     known = subjects.available(folder)
@@ -57,7 +57,7 @@ def command(only: tuple[str, ...], data: Path | None, jobs: int | None, output: 
     cells = list({cell.key: cell for goal in goals for cell in goal.cells}.values())
     with progress(as_json) as bar:
         task = bar.add_task(f"{len(cells)} cells", total=len(cells))
-        count = min(jobs or processors(), max(len(cells), 1))
+        count = min(jobs or processors.count(), max(len(cells), 1))
         rows = runner.run(cells, output, jobs=count, done=lambda row: bar.update(task, advance=1, description=row["network"]))
         by_key = {row["key"]: row for row in rows}
         outcomes = [goal.outcome([by_key[cell.key] for cell in goal.cells]) for goal in goals]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from galton import processors
 from galton.cli.common import console, emit, progress, table
 
 if TYPE_CHECKING:
@@ -87,11 +88,10 @@ def carry_out(
 ) -> int:
     """Run the cells, write tables, page and what `also` writes, and show the results; the exit code, 1 where a cell failed."""
     from galton.bench import runner, tables
-    from galton.bench.cells import processors
 
     with progress(as_json) as bar:
         task = bar.add_task(f"{len(cells)} cells", total=len(cells))
-        count = min(jobs or processors(), max(len(cells), 1))
+        count = min(jobs or processors.count(), max(len(cells), 1))
         rows = runner.run(
             cells,
             output,

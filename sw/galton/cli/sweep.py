@@ -10,6 +10,7 @@ import click
 
 from galton.cli.benching import carry_out, shared_options
 from galton.cli.common import command as make_command
+from galton.config import LARGEST_WEIGHT
 
 EXAMPLE = """
 galton sweep --network digits
@@ -19,7 +20,6 @@ galton sweep --network digits --engine accelerator --golden 8
 LADDER = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
 WHAT = ("both", "weights", "activations")
 ALONE = ("none", "first", "last", "both")
-WIDEST = 119
 
 
 @make_command("sweep", EXAMPLE)
@@ -56,7 +56,13 @@ WIDEST = 119
     show_default=True,
     help="What is not sampled stays float, or is the finest that the accelerator has.",
 )
-@click.option("--weight-limit", type=click.IntRange(1, WIDEST), default=WIDEST, show_default=True, help="Cut weights beyond.")
+@click.option(
+    "--weight-limit",
+    type=click.IntRange(1, LARGEST_WEIGHT),
+    default=LARGEST_WEIGHT,
+    show_default=True,
+    help="Cut weights beyond.",
+)
 @shared_options("sweep-results")
 def command(
     networks: tuple[str, ...],

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from galton import choices
 from galton.calibration import Inputs
+from galton.config import LARGEST_WEIGHT
 from galton.errors import CalibrationError, GaltonError, UnquantizedWarning, UnsupportedLayer
 from galton.graphs import sites
 from galton.graphs.checks import left_in_float
@@ -87,7 +88,7 @@ def plans(
     for names in groups.values():
         name = next((name for name in names if name in driven), names[0])
         own = choices.for_layer(options, name)
-        own["weight_limit"] = choices.LARGEST_WEIGHT if own["wide_last"] and name in last else own["weight_limit"]
+        own["weight_limit"] = LARGEST_WEIGHT if own["wide_last"] and name in last else own["weight_limit"]
         total = sum(work.get(name, 0) for name in names)
         ranges = {name: input_range for name in names if input_range is not None and all(call.outermost for call in taken[name])}
         plan = Plan(name, own, fine, ranges, count, total / mean if mean else 0.0, total)

@@ -8,7 +8,6 @@ the mean layer's, n its number of weights.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from galton import processors
 from galton.errors import GaltonError
 from galton.quantizers import Options
 from galton.quantizers.gptq import compiled, factor, spread
@@ -26,13 +26,13 @@ Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PRICE, GAMMA, DAMPING, PASSES, KICKS = 0.03, 0.7, 0.05, 10, 64
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+THREADS = processors.count()
 KICKED = 3
 """Weights that a kick sets."""
 released: Callable[..., Any] = numba.njit(cache=True, nogil=True)
 """Compiled, and other threads may run meanwhile."""
 STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
-"""Steps to start from, of the first: descent ends in a local minimum, and the best of several is 4 to 10 % better."""
+"""Steps to start from, of the first: descent ends in a local minimum, and the best of several counts."""
 
 
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:
