@@ -71,7 +71,7 @@ def _compile(network: Network, config: Config, profile: bool, rates: Rates | Non
     certificates = certify(stored.network, config)
     geometries = [Geometry(layer, config) for layer in stored.network.layers]
     packed = [[columns(geometry, group) for group in range(config.groups)] for geometry in geometries]
-    placement = place(stored.network, config, profile=profile)
+    placement = place(stored.network, geometries, profile=profile)
     memory = memory_use(stored.network, geometries, packed, placement, config)
     check_memories(memory, placement, config)
     chunks, table, bases = _joined(geometries, packed, config)

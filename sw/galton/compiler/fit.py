@@ -50,7 +50,7 @@ def memory_use(
 
     entries = [[len(columns.lanes) for columns in layer] for layer in packed]
     fullest = max(sum(layer[group] for layer in entries) for group in range(config.groups))
-    tensors = [placement.alive(network, index) for index in range(len(names))]
+    tensors = [placement.taken(network, index) for index in range(len(names))]
     rings = [max(ring(geometry), geometry.least_ring_rows) * geometry.row_words for geometry in geometries]
     uses = [
         use("weights", "entries", [max(layer) for layer in entries], config.weight_words, shared=True, used=fullest),
