@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TARGETS = {"up5k": 24e6, "ecp5-25": 60e6}
+TARGETS = {"up5k": 24e6, "ecp5-25": 60e6, "ecp5-85": 60e6}
 """Hz that the named configurations are designed for; place and route must reach it (boards/galton_boards/limits.toml)."""
 DEFAULT = 24e6
 
