@@ -203,4 +203,3 @@ def test_first_fit_by_hand() -> None:
     """The second may begin at 1 or lower over the first; the third lies apart from both."""
     assert fitted([4, 3, 2], {(0, 1): (1, 4), (0, 2): (-2, 4), (1, 2): (-2, 3)}, [0, 1, 2]) == ([0, 0, 4], 6)
     assert fitted([4, 3, 2], {(0, 1): (-1, 4), (0, 2): (-2, 4), (1, 2): (-2, 3)}, [1, 0, 2]) == ([1, 0, 5], 7)
-
