@@ -208,7 +208,7 @@ def test_outputs_as_far_over_their_inputs_as_they_may_lie(monkeypatch, name):
         starts = [0]
         for geometry in geometries:
             starts.append(starts[-1] + lead(geometry))
-        program = program_size(network)
+        program = program_size(geometries)
         fixed = program + PROFILE.words * len(network.layers) * profile
         tensors = [fixed + start - min(starts) for start in starts]
         needed = max(base + size for base, size in zip(tensors, words, strict=True))

@@ -70,7 +70,9 @@ def check(network: Network, *, profile: bool = False, config: Config = CONFIG) -
     """A placement with which the network runs and that says what it needs; the words of the tensors."""
     placement = placed(network, profile=profile, config=config)
     run(network, placement)
-    assert placement.fixed == program_size(network) + profile * PROFILE.words * len(network.layers)
+    assert placement.fixed == program_size([Geometry(each, config) for each in network.layers]) + profile * PROFILE.words * len(
+        network.layers
+    )
     ends = [base + size for base, size in zip(placement.tensors, placement.words, strict=True)]
     assert min(placement.tensors) == placement.fixed
     assert placement.needed == max(ends)

@@ -32,11 +32,11 @@ def tensor_words(shape: tuple[int, int, int]) -> int:
     return -(-prod(shape) // WORD_BYTES)
 
 
-def program_size(network: Network) -> int:
-    """Words of the program of a stored network."""
-    rows = sum(layer.input_shape[0] + 1 for layer in network.layers)
-    channels = sum(len(layer.weights) for layer in network.layers)
-    return NETWORK.words + LAYER.words * len(network.layers) + ROW.words * rows + CHANNEL.words * channels
+def program_size(geometries: Sequence[Geometry]) -> int:
+    """Words of the program of stored layers as they are walked."""
+    rows = sum(geometry.layer.input_shape[0] + 1 for geometry in geometries)
+    channels = sum(len(geometry.layer.weights) for geometry in geometries)
+    return NETWORK.words + LAYER.words * len(geometries) + ROW.words * rows + CHANNEL.words * channels
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Placement:
 
 def place(network: Network, geometries: Sequence[Geometry], *, profile: bool) -> Placement:
     """The placement of a stored network; it lies within the memory if and only if `needed` words are there."""
-    program = program_size(network)
+    program = program_size(geometries)
     fixed = program + (PROFILE.words * len(network.layers) if profile else 0)
     words = tuple(tensor_words(network.tensor_shape(tensor)) for tensor in range(len(network.layers) + 1))
     apart = gaps(network, geometries, words)
