@@ -42,7 +42,7 @@ def alive_at(network: Network, index: int) -> list[int]:
 def check(network: Network, config: Config, *, profile: bool = False) -> int:
     """Every placement within the memory and apart from what is alive with it; the words of the tensors."""
     placement = place(network, config, profile=profile)
-    program = program_size(network)
+    program = program_size(network, sum(len(layer.weights) for layer in network.layers))
     assert placement.fixed == program + profile * PROFILE.words * len(network.layers)
     extents = [(base, base + size) for base, size in zip(placement.tensors, placement.words, strict=True)]
     assert all(placement.fixed <= start < end <= config.data_words for start, end in extents)

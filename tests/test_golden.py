@@ -185,7 +185,7 @@ def plain(name: str) -> Image:
         (ROW, FIRST_ROW, {"done": 1}, "do not complete"),
         (ROW, FIRST_ROW, {"weight_base": (1 << 20) - 1}, "walks to address"),
         (LAYER, FIRST_LAYER, {"dynamic": 1}, "dynamic without samples"),
-        (LAYER, FIRST_LAYER, {"elementwise": 1, "input_channels": 2}, "gives 4 channels of 3, each from its own"),
+        (LAYER, FIRST_LAYER, {"elementwise": 1, "input_channels": 2}, "gives [48] channels of 3, each from its own"),
         (NETWORK, 0, {"input_words": 1}, "input of 1 words at"),
         (NETWORK, 0, {"output_base": 1}, "output of 30 words at 1 does not fit"),
     ],

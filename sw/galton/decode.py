@@ -27,6 +27,7 @@ class ParsedLayer:
     """The records of a layer.
 
     layer: LAYER. rows: ROW of each input row and the one that ends the layer. bias, multiplier: the CHANNELs' fields.
+    pixels: of the output that are one pixel of the map, side by side, as META says.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ParsedLayer:
     rows: list[Row]
     bias: Ints
     multiplier: Ints
+    pixels: int
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -42,7 +44,7 @@ class ParsedLayer:
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
-        """Rows, columns, stored channels of the output before the max-pool."""
+        """Rows, columns, channels of the map that is walked, before the max-pool."""
         return self.layer["output_rows"], self.layer["output_columns"] + 1, self.layer["output_channels"]
 
     @property
@@ -54,7 +56,7 @@ class ParsedLayer:
     def output_shape(self) -> tuple[int, int, int]:
         """Rows, columns, stored channels of the output."""
         rows, columns, channels = self.map_shape
-        return rows // self.pool[0], columns // self.pool[1], channels
+        return rows // self.pool[0], columns * self.pixels // self.pool[1], channels // self.pixels
 
     @property
     def stride_x(self) -> int:
@@ -147,10 +149,10 @@ def parse(image: Image) -> list[ParsedLayer]:
     """
     network, position, last = header(image), NETWORK.words, False
     layers: list[ParsedLayer] = []
-    names = [layer["name"] for layer in image.meta["layers"]]
+    named = image.meta["layers"]
     while not last:
-        if len(layers) == len(names):
-            raise ImageError(f"The program has more layers than the {len(names)} that META names. Compile the network again")
+        if len(layers) == len(named):
+            raise ImageError(f"The program has more layers than the {len(named)} that META names. Compile the network again")
         layer = LAYER.unpack(_words(image.program, position, LAYER, 1)[0])
         position += LAYER.words
         rows = [ROW.unpack(words) for words in _words(image.program, position, ROW, layer["input_rows"] + 1)]
@@ -158,10 +160,11 @@ def parse(image: Image) -> list[ParsedLayer]:
         channels = [CHANNEL.unpack(words) for words in _words(image.program, position, CHANNEL, layer["output_channels"])]
         position += CHANNEL.words * len(channels)
         bias, multiplier = (np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier"))
-        layers.append(ParsedLayer(names[len(layers)], layer, rows, bias, multiplier))
+        name, pixels = named[len(layers)]["name"], named[len(layers)]["pixels"]
+        layers.append(ParsedLayer(name, layer, rows, bias, multiplier, pixels))
         last = bool(layer["last"])
-    if len(layers) < len(names):
-        raise ImageError(f"The program has {len(layers)} layers, META names {len(names)}. Compile the network again")
+    if len(layers) < len(named):
+        raise ImageError(f"The program has {len(layers)} layers, META names {len(named)}. Compile the network again")
     fixed = max(position, network["profile_base"] + PROFILE.words * len(layers) if network["profile_base"] else 0)
     before = network["norm_dead_zone"], network["input_base"]
     for parsed in layers:
@@ -218,6 +221,8 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
         yield f"it gives {layer['output_channels']} channels of {parsed.input_shape[2]}, each from its own"
     if any(size % window for size, window in zip(parsed.map_shape, parsed.pool, strict=False)):
         yield f"its map of {parsed.map_shape[:2]} is not made of pools of {parsed.pool}"
+    if layer["output_channels"] % parsed.pixels or (parsed.pixels > 1 and (parsed.elementwise or parsed.pool != (1, 1))):
+        yield f"its {layer['output_channels']} channels are not those of {parsed.pixels} pixels side by side"
     if parsed.pool != (1, 1) and layer["output_channels"] % WORD_BYTES:
         yield "its pooled pixels are not whole words"
     if layer["ring_words"] != layer["ring_rows"] * layer["row_words"] or not 0 < layer["ring_words"] <= config.accumulator_words:

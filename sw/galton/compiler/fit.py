@@ -39,7 +39,7 @@ class MemoryUse:
 
 
 def memory_use(
-    network: Network, geometries: list[Geometry], packed: list[list[Columns]], placement: Placement, config: Config
+    network: Network, geometries: list[Geometry], packed: list[tuple[Columns, ...]], placement: Placement, config: Config
 ) -> tuple[MemoryUse, ...]:
     """What a stored network takes of every memory."""
     names = [layer.name for layer in network.layers]
@@ -57,7 +57,7 @@ def memory_use(
         use("data", "words", tensors, config.data_words, shared=False, used=placement.needed),
         use("accumulators", "words", rings, config.accumulator_words, shared=False),
         use("rows", "rows", [layer.input_shape[0] + 1 for layer in network.layers], config.rows, shared=False),
-        use("channels", "channels", [len(layer.weights) for layer in network.layers], config.channels, shared=False),
+        use("channels", "channels", [len(geometry.layer.weights) for geometry in geometries], config.channels, shared=False),
     ]
     if config.sparse:
         segments = [0 if columns[0].segments is None else len(columns[0].segments) for columns in packed]

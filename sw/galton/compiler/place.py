@@ -26,10 +26,9 @@ def tensor_words(shape: tuple[int, int, int]) -> int:
     return -(-prod(shape) // WORD_BYTES)
 
 
-def program_size(network: Network) -> int:
-    """Words of the program of a stored network."""
+def program_size(network: Network, channels: int) -> int:
+    """Words of the program of a stored network with so many CHANNEL records."""
     rows = sum(layer.input_shape[0] + 1 for layer in network.layers)
-    channels = sum(len(layer.weights) for layer in network.layers)
     return NETWORK.words + LAYER.words * len(network.layers) + ROW.words * rows + CHANNEL.words * channels
 
 
@@ -53,9 +52,13 @@ class Placement:
         return sum(self.words[tensor] for tensor in kept)
 
 
-def place(network: Network, config: Config, *, profile: bool) -> Placement:
-    """The placement of a stored network; it lies within the memory if and only if `needed` words are there."""
-    program = program_size(network)
+def place(network: Network, config: Config, *, profile: bool, channels: int | None = None) -> Placement:
+    """The placement of a stored network; it lies within the memory if and only if `needed` words are there.
+
+    channels: CHANNEL records, by default one for each stored output channel.
+    """
+    stored = sum(len(layer.weights) for layer in network.layers)
+    program = program_size(network, stored if channels is None else channels)
     fixed = program + (PROFILE.words * len(network.layers) if profile else 0)
     words = tuple(tensor_words(network.tensor_shape(tensor)) for tensor in range(len(network.layers) + 1))
     # Tensor t is alive from the layer that gives it, t - 1, to its last use.
