@@ -189,6 +189,3 @@ def test_work_counts_pairs_of_non_zeros(seed, elementwise) -> None:
     ones = replace(item, weights=np.abs(weights))
     traced = reference.layer_trace(ones, (counts != 0).astype(np.int64))
     assert work(item, counts) == pytest.approx(traced.sums.sum() / 4)
-    apart = replace(item, weights=weights[:2, :, :, :1], multiplier=constants[:2], bias=constants[:2], elementwise=True)
-    traced = reference.layer_trace(replace(apart, weights=np.abs(apart.weights)), (counts != 0).astype(np.int64))
-    assert work(apart, counts) == pytest.approx(traced.sums.sum() / 4)
