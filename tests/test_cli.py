@@ -189,6 +189,49 @@ def test_a_network_that_does_not_fit_is_a_no_with_a_way_out(capsys, files) -> No
     assert "wide" in error
 
 
+def test_a_dry_run_writes_nothing_and_shows_every_layer(capsys, files) -> None:
+    before = sorted(files["toy.galtonq"].parent.iterdir())
+    code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "up5k", "--dry-run")
+    network = storage.load(files["toy.galtonq"])[0]
+    memory = {use.name: use for use in compile_network(network, "up5k").memory}
+    assert code == 0
+    assert sorted(files["toy.galtonq"].parent.iterdir()) == before
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
+    for index, layer in enumerate(network.layers):
+        amounts = [int(number.replace(",", "")) for number in rows[layer.name]]
+        assert amounts == [memory[name].layers[index][1] for name in ("weights", "data", "accumulators", "rows", "channels")]
+    assert [int(number.replace(",", "")) for number in rows["needed"]] == [use.used for use in memory.values()]
+    assert "It fits." in out
+
+
+def test_a_dry_run_that_does_not_fit(capsys, files) -> None:
+    layer = Layer(
+        "wide", (1, 1, 1500), np.ones((120, 1, 1, 1500), np.int64), np.full(120, 1), np.zeros(120, np.int64), 16, 0, 255
+    )
+    storage.save(Network("wide", (1, 1, 1500), (layer,)), files["toy.galtonq"])
+    code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "ecp5-25", "--dry-run", "--json")
+    facts = json.loads(out)
+    assert (code, facts["fits"], facts["network"], facts["configuration"]) == (1, False, "wide", "ecp5-25")
+    assert facts["memories"][0]["layers"] == [{"name": "wide", "used": 12000}]
+    assert "the network needs 12000" in facts["problem"]
+    assert facts["ways"] == ["configuration ecp5-85 (boards ulx3s-85f, ecpix-5)"]
+    code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "ecp5-25", "--dry-run")
+    assert code == 1
+    for way in facts["ways"]:
+        assert f"- {way}" in out
+
+
+def test_a_dry_run_of_what_could_overflow(capsys, files) -> None:
+    for weight, inputs, way in ((119, 200, "- weights within -7..7 in every layer"), (7, 4000, "Neither narrower weights nor")):
+        weights = np.full((2, 1, 1, inputs), weight)
+        layer = Layer("wide", (1, 1, inputs), weights, np.full(2, 1), np.zeros(2, np.int64), 16, 0, 255)
+        storage.save(Network("wide", (1, 1, inputs), (layer,)), files["toy.galtonq"])
+        code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--dry-run")
+        assert code == 1
+        assert way in out
+        assert "wide" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -224,6 +267,14 @@ def test_the_installed_program(files) -> None:
     command = [sys.executable, "-m", "galton", "inspect", str(files["toy.galton"]), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["network"] == "toy"
+
+
+def test_a_dry_run_imports_nothing_heavy(files) -> None:
+    heavy = "{'torch', 'matplotlib', 'amaranth', 'jinja2', 'numba'}"
+    arguments = ["compile", str(files["toy.galtonq"]), "--dry-run", "--json"]
+    code = f"import sys; from galton.cli.main import run; run({arguments}); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
