@@ -123,7 +123,7 @@ def test_run_reports_accuracy(capsys, files) -> None:
         (np.zeros((0, 6, 6, 1)), "no inputs"),
         (np.zeros((4, 5, 6, 1)), "(n, 6, 6, 1)"),
         (np.zeros(36), "(n, 6, 6, 1)"),
-        (np.full((2, 6, 6, 1), np.nan), "Input 0 has nan at [0, 0, 0]"),
+        (np.full((2, 6, 6, 1), np.nan), "Input 0 has nan at (0, 0, 0)"),
         (np.full((2, 6, 6, 1), np.inf), "Input 0 has inf"),
         (np.array(["digits"]), "one array of numbers"),
     ],
@@ -136,11 +136,37 @@ def test_wrong_inputs_are_misuse(capsys, files, array, words) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 256])
-def test_raw_inputs_must_be_in_range(capsys, files, value) -> None:
+def test_raw_inputs_may_be_refused(capsys, files, value) -> None:
     np.save(files["inputs.npy"], np.full((1, 6, 6, 1), value))
-    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--raw")
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--raw", "--out-of-range", "refuse")
     assert code == 2
-    assert "integers in 0..255" in error
+    assert "36 of 36 input values, in 1 of 1 inputs, are outside 0..255" in error
+    np.save(files["inputs.npy"], np.full((1, 6, 6, 1), 1.0))
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--raw")
+    assert (code, "integers in 0..255; this file holds float64" in error) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["run", "simulate"])
+def test_inputs_out_of_range_are_cut_and_counted_or_refused(capsys, files, command) -> None:
+    real = np.load(files["inputs.npy"])
+    real[1, 2, 3], real[1, 0, 0], real[4, 5, 5] = 1.5, -0.25, -7
+    np.save(files["inputs.npy"], real)
+    image = Image.load(files["toy.galton"])
+    expected = golden.run(image, np.clip(np.floor(real * 255 + 0.5), 0, 255).astype(np.int64))[:, 0, 0] * np.float32(0.25)
+    words = "3 of 288 input values, in 2 of 8 inputs, are outside 0..1; the furthest is -7"
+    code, out, error = call(capsys, command, files["toy.galton"], files["inputs.npy"], "-o", files["out.npy"], "--json")
+    assert code == 0
+    assert json.loads(out)["saturated_inputs"] == {"values": 3, "inputs": 2}
+    assert f"galton: warning: {words}. They are cut to that range" in error
+    assert np.array_equal(np.load(files["out.npy"]), expected)
+    code, out, error = call(capsys, command, files["toy.galton"], files["inputs.npy"], "--out-of-range", "refuse")
+    assert code == 2
+    assert words in error
+    np.save(files["inputs.npy"], real.clip(0, 1))
+    code, _, error = call(
+        capsys, command, files["toy.galton"], files["inputs.npy"], "--out-of-range", "refuse", "-o", files["out.npy"]
+    )
+    assert (code, error.strip()) == (0, "")
 
 
 def test_labels_must_be_as_many_as_inputs(capsys, files) -> None:
