@@ -61,14 +61,19 @@ def bounds(image: Image, raw: NDArray[Any]) -> list[list[int]]:
 class Model:
     """An image with what its layers make of raw inputs (n, rows, columns, channels).
 
-    traces: golden.trace of them. Raises as that does.
+    traces: golden.trace of them; layers: each layer's plan and trace. Raises as golden.trace does.
     """
 
     def __init__(self, image: Image, raw: NDArray[Any]) -> None:
         machine = golden.Machine(image)
-        self.traces = machine.trace(raw)
+        self.image, self.traces = image, machine.trace(raw)
         self.layers = [(Plan(parsed, image), trace) for parsed, trace in zip(machine.layers, self.traces, strict=True)]
         self.inputs = range(len(raw))
+
+    def outputs(self) -> Ints:
+        """As golden.run."""
+        found: Ints = self.traces[-1].outputs[..., self.image.meta["output"]["order"]].astype(np.int64)
+        return found
 
     def profiles(self) -> list[list[Profile]]:
         """For each input and layer the fields of format.PROFILE, the layer's own share."""
