@@ -21,7 +21,7 @@ from galton_hw.writer_wide import WideWriter
 
 
 class Drain(wiring.Component):
-    """Rows of accumulators in, words of the output tensor out: RowWalk, then Rescale with the residual's activations, then Writer.
+    """Rows of accumulators in, words of the output tensor out: RowWalk, Rescale with the residual's activations, Writer.
 
     With drain_width 1, bundles are single activations, one a cycle. With drain_width 4 they are the next up to four channels of a
     vector, or of few groups' only vectors, one a cycle; in layers with a residual or a max-pool, one every second cycle.
@@ -46,7 +46,7 @@ class Drain(wiring.Component):
         self.config, self.tech = config, tech
         self.wide = config.drain_width > 1
         self.settle_cycles = 8 if self.wide else 11
-        """From a last fetch's end until nothing is on its way to the writer, and the word before the last one has been counted."""
+        """From a last fetch's end until nothing is on its way to the writer, and the word before the last one is counted."""
         self.finish_cycles = 12 if self.wide else 17
         """From a last fetch's end until the flushed word has been written and counted."""
         accumulators = data.ArrayLayout(signed(config.accumulator_bits), config.lanes)

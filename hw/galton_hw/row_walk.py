@@ -27,7 +27,7 @@ def fetched_layout(config: Config) -> data.StructLayout:
 class RowWalk(wiring.Component):
     """A finished row's accumulator words: left border, pixels (groups, vectors), right border; borders are only cleared.
 
-    A fetch takes as many cycles as it yields bundles of `drain_width` activations, twice as many where `slow`; a border word takes
+    A fetch takes a cycle for each bundle of `drain_width` activations that it yields, or two where `slow`; a border word takes
     one. Fetches of one row follow each other without a gap; a row begins one cycle after `rows_done` shows it in every group, but
     no earlier than two cycles after the last fetch of the row before, nor than that one's activations are out.
 
