@@ -173,7 +173,7 @@ def parse(image: Image) -> list[ParsedLayer]:
         before = parsed.layer["norm_dead_zone"], parsed.layer["output_base"]
     for side, shape in (("input", layers[0].input_shape), ("output", layers[-1].output_shape)):
         base, words = network[f"{side}_base"], network[f"{side}_words"]
-        if base < fixed or base + words > image.config.data_words or words != -(-prod(shape) // WORD_BYTES):
+        if base < fixed or base + words > image.config.data_words or words != _words_of(prod(shape)):
             raise ImageError(
                 f"The program's {side} of {words} words at {base} does not fit its layers. Compile the network again"
             )
@@ -192,15 +192,11 @@ def _words(program: Words, position: int, record: Record, count: int) -> list[li
 def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: Config) -> Iterator[str]:
     """What no core could walk; `normed` are dead zone and address of the tensor whose norm is known."""
     layer, (norm_dead_zone, normed_base) = parsed.layer, normed
-    extents = []
     tensors = [("output_base", parsed.output_shape), ("input_base", parsed.input_shape)]
     for base, shape in [*tensors, *[("residual_base", parsed.output_shape)] * layer["residual"]]:
-        end = layer[base] + -(-prod(shape) // WORD_BYTES)
-        extents.append((layer[base], end))
+        end = layer[base] + _words_of(prod(shape))
         if layer[base] < fixed or end > config.data_words:
             yield f"its {base} {layer[base]} with {end - layer[base]} words leaves {fixed}..{config.data_words}"
-    if any(extents[0][0] < end and start < extents[0][1] for start, end in extents[1:]):
-        yield "its output overlaps what it takes or adds"
     if layer["residual"] and layer["pooled"]:
         yield "it both adds a tensor and pools"
     if min(parsed.input_shape) < 1 or min(parsed.output_shape) < 1:
@@ -242,6 +238,33 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
             yield f"columns of label {label} do not walk whole pixels"
         elif starts[0] < 0 or starts[-1] + taps * parsed.vectors > layer["row_words"]:
             yield f"columns of label {label} walk outside the accumulators of a row"
+    if _overwrites(parsed):
+        yield "its output overwrites what it takes or adds before that is read"
+
+
+def _overwrites(parsed: ParsedLayer) -> bool:
+    """Whether a word of the output is written where one of the input or of the residual waits to be read.
+
+    Of the input, the rows before a ROW have been read when the output rows that are `done` there are drained; the residual is
+    read one activation ahead of the output, word for word.
+    """
+    output, base = parsed.layer["output_base"], parsed.layer["input_base"]
+    size, end = prod(parsed.output_shape), base + _words_of(prod(parsed.input_shape))
+    drained = 0
+    for scanned, row in enumerate(parsed.rows):
+        drained += row["done"]
+        given = -(-drained // parsed.pool[0]) * prod(parsed.output_shape[1:])
+        written = output + (_words_of(size) if given == size else given // WORD_BYTES)
+        unread = base + _words_of(scanned * prod(parsed.input_shape[1:]))
+        if row["done"] and max(unread, output) < min(written, end):
+            return True
+    residual = parsed.layer["residual_base"]
+    return bool(parsed.layer["residual"]) and residual < output < residual + _words_of(size)
+
+
+def _words_of(size: int) -> int:
+    """Words that hold so many bytes."""
+    return -(-size // WORD_BYTES)
 
 
 def segment_entries(image: Image) -> tuple[Ints, ...]:
