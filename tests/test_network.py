@@ -57,7 +57,7 @@ def test_shapes(changes, map_shape, output_shape):
         ({"weights": np.ones((4, 17, 1, 2), np.int64)}, "is larger than 16"),
         ({"stride": (1, 5)}, r"stride \(1, 5\) is not in 1\.\.64 and 1\.\.4"),
         ({"stride": (65, 1)}, r"stride \(65, 1\) is not in 1\.\.64 and 1\.\.4"),
-        ({"stride": (0, 1)}, r"stride \(0, 1\) is not in 1\.\.4"),
+        ({"stride": (0, 1)}, r"stride \(0, 1\) is not in 1\.\.64 and 1\.\.4"),
         ({"pool": (1, 17)}, r"pool \(1, 17\) is not in 1\.\.16"),
         ({"low": -1, "high": 200}, r"-1\.\.200 is not a range of raw bytes"),
         ({"low": 1}, r"1\.\.255 is not a range of raw bytes"),
