@@ -86,7 +86,7 @@ def test_narrower_weights_are_tried() -> None:
 
 def test_nothing_fits() -> None:
     with pytest.raises(FitError, match="neither narrower weights nor any other named configuration"):
-        compile(convolutions(300), UP5K)
+        compile(convolutions(1100), UP5K)
 
 
 def test_every_memory_that_is_too_small_is_named() -> None:

@@ -23,6 +23,8 @@ UP5K = CONFIGS["up5k"]
         ({"fifo_depth": 4.0}, r"fifo_depth must be an integer in 4\.\.256, not 4\.0"),
         ({"fifo_depth": 12}, "fifo_depth must be a power of two, not 12"),
         ({"weight_bits": 5}, "weight_bits must be at most 4 with two planes, not 5"),
+        ({"scan_width": 2}, r"scan_width must be one of \(1, 4\), not 2"),
+        ({"drain_width": 8}, r"drain_width must be one of \(1, 4\), not 8"),
         ({"step_bits": 2}, "step_bits is 2, table_words is 0"),
         ({"table_words": 64}, "step_bits is 0, table_words is 64"),
     ],
@@ -34,6 +36,7 @@ def test_values_out_of_range_are_named(changes, message):
 
 def test_widths_follow():
     assert (UP5K.sparse, UP5K.entry_bits, UP5K.entry_chunks, UP5K.data_bytes) == (False, 32, 1, 65536)
+    assert [replace(UP5K, **wide).data_ports for wide in ({}, {"scan_width": 4}, {"drain_width": 4})] == [1, 2, 2]
     assert (UP5K.weight_limit, UP5K.wide_weight_limit, UP5K.count_limit) == (7, 119, 255)
     sparse = Config("sparse", lanes=8, step_bits=3, table_words=64, planes=1, weight_bits=8, count_bits=4)
     assert (sparse.sparse, sparse.entry_bits, sparse.entry_chunks) == (True, 67, 3)
@@ -44,6 +47,7 @@ def test_the_digest_is_of_everything_but_the_name():
     assert replace(UP5K, name="other").digest == UP5K.digest
     assert UP5K.digest < 1 << 32
     changed = {"weight_bits": 3, "step_bits": 1, "fifo_depth": 32, "planes": 1, "accumulator_bits": 21, "count_bits": 7}
+    changed |= {"scan_width": 4, "drain_width": 4}
     for field in fields(Config):
         if field.name in ("name", "step_bits", "table_words"):
             continue

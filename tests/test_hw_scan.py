@@ -10,7 +10,8 @@ import pytest
 from galton import compile, decode
 from galton.format import ROW
 from galton.network import Layer, Network
-from galton_hw.scan import Reader, Scan
+from galton_hw.reader import Reader, WindowReader
+from galton_hw.scan import Scan
 from galton_sim import streams
 
 CONFIGS = {name: networks.EVERY[name] for name in ("tiny", "three-by-five", "two-sparse")}
@@ -83,6 +84,33 @@ def test_reader_of_what_turns_are_left(stall, first, taken):
     assert begin <= 7
     assert all(cycle["valid"] for cycle in seen[begin:])
     assert len(given) > 80
+
+
+@pytest.mark.parametrize("turns", [1.0, 0.6])
+@pytest.mark.parametrize("most", [1, 3, 4])
+@pytest.mark.parametrize("rest", [0.0, 0.5])
+def test_window_reader(turns, most, rest):
+    """Any number of bytes in any cycle; where all turns are its own, there is a window in every cycle from the third one on."""
+    rng = Random(f"{turns} {most} {rest}")
+    words, base, given, seen, dut = [rng.getrandbits(32) for _ in range(64)], 5, [], [], WindowReader(6)
+
+    async def cycles(ctx):
+        ctx.set(dut.base, base)
+        for _ in range(400):
+            ctx.set(dut.turn, rng.random() < turns)
+            valid = ctx.get(dut.valid)
+            seen.append(valid)
+            taken = 0 if not valid or rng.random() < rest else rng.choice([most, rng.randint(0, most)])
+            given.extend(streams.plain(ctx.get(dut.window))[:taken])
+            ctx.set(dut.taken, taken)
+            await ctx.tick()
+
+    circuits.simulate(dut, cycles, background=[circuits.data_memory(dut, words)])
+    octets = [word >> (8 * place) & 255 for word in words[base:] + words[:base] for place in range(4)]
+    assert given == (octets * (1 + len(given) // len(octets)))[: len(given)]
+    assert len(given) > 100
+    if turns == 1:
+        assert seen == [cycle >= WindowReader.first_window for cycle in range(len(seen))]
 
 
 def expected_items(parsed, octets, config):

@@ -21,7 +21,7 @@ class Counters(wiring.Component):
 
     Members
     -------
-    increments: in PROFILE's order, each at most `config.groups`.
+    increments: in PROFILE's order, each at most `most`: what the groups or the scan's lanes do in a cycle.
     clear: for one cycle, forgets all increments before this cycle.
     valid, index, total: total number `index`, shown for a cycle every `round_cycles` cycles. It has all increments up to three
         cycles before, but says nothing in the first 2 `round_cycles` cycles after `clear`.
@@ -31,10 +31,10 @@ class Counters(wiring.Component):
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
-        self.increment_bits = bits_for(config.groups)
+        self.most = max(config.groups, config.scan_width)
         super().__init__(
             {
-                "increments": In(self.increment_bits).array(PROFILE.words),
+                "increments": In(range(self.most + 1)).array(PROFILE.words),
                 "clear": In(1),
                 "valid": Out(1),
                 "index": Out(ceil_log2(PROFILE.words)),

@@ -25,6 +25,11 @@ class Drain(wiring.Component):
     gap; a row begins one cycle after `rows_done` shows it in every group, but no earlier than two cycles after the last fetch of
     the row before, nor than that one's activations are out.
 
+    The reader of the residual is always ahead of the writer: accumulator and residual activation enter `Rescale` together, so the
+    word of the latter was read before, and the output's word of the same offset is complete no earlier than `Rescale.latency`
+    cycles after. So an output may lie over the residual. It may lie over the layer's input as far as rows that are `done` go: the
+    marker that says so is scanned behind all activations of the rows before it, whose words have then been read.
+
     Members
     -------
     rows_done: from each group. fetch, fetch_word: to each group. accumulators: from each group, Group.fetch_latency later.

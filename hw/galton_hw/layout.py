@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
-from galton.format import PROFILE, ROW, WORD_BITS, Record
+from galton.format import ROW, WORD_BITS, Record
 
 
 def field_bits(record: Record, name: str) -> int:
@@ -42,7 +42,6 @@ def limits(config: Config) -> dict[str, int]:
         **dict.fromkeys(("vectors", "group_channels", "output_channels"), channels),
         "input_channels": bits_for(config.data_bytes),
         "input_rows": bits_for(config.rows),
-        **dict.fromkeys((field.name for field in PROFILE.fields), config.counter_bits),
     }
 
 

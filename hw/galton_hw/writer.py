@@ -17,6 +17,7 @@ class Writer(wiring.Component):
 
     Throughput one activation a cycle. A word goes out in the first cycle with `turn` after it is complete, or two cycles later
     where it is the maximum with what stands there; `turn` comes every second cycle and words at least four cycles apart.
+    Words are written in ascending order but for pooling, which comes back to those of one output row until it is complete.
 
     Members
     -------

@@ -27,7 +27,8 @@ class Config:
     data_words: depth of the data memory (programs and tensors) in 32-bit words.
     rows, channels: most input rows and most stored output channels of a layer, less one for the row that ends a layer.
     fifo_depth: places in a group's event FIFO, a power of two, at least 4.
-    counter_bits: width of the counters of format.PROFILE, 8..32; 26 bits last for 2.8 s at 24 MHz.
+    scan_width: A, activations that the scan takes in a cycle, 1 or 4.
+    drain_width: R, activations that the drain gives in a cycle, that is requantizers side by side, 1 or 4.
 
     Raises ValueError for a value outside its range.
     """
@@ -47,7 +48,8 @@ class Config:
     rows: int = 256
     channels: int = 256
     fifo_depth: int = 16
-    counter_bits: int = 32
+    scan_width: int = 1
+    drain_width: int = 1
 
     def __post_init__(self) -> None:
         limits = {
@@ -65,12 +67,14 @@ class Config:
             "rows": (2, 512),
             "channels": (2, 1 << 14),
             "fifo_depth": (4, 256),
-            "counter_bits": (8, 32),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
                 raise ValueError(f"{name} must be an integer in {low}..{high}, not {value!r}")
+        for name in ("scan_width", "drain_width"):
+            if getattr(self, name) not in WIDTHS:
+                raise ValueError(f"{name} must be one of {WIDTHS}, not {getattr(self, name)!r}")
         if self.planes == 2 and self.weight_bits > 4:
             raise ValueError(f"weight_bits must be at most 4 with two planes, not {self.weight_bits}")
         if self.fifo_depth & (self.fifo_depth - 1):
@@ -117,12 +121,20 @@ class Config:
         return self.data_words * WORD_BYTES
 
     @property
+    def data_ports(self) -> int:
+        """Ports of the data memory: scan and drain take turns at one, or each has its own where either takes words at once."""
+        return 2 if max(self.scan_width, self.drain_width) > 1 else 1
+
+    @property
     def digest(self) -> int:
         """32 bits that name everything an image depends on; host, image and core must agree."""
         values = {key: value for key, value in asdict(self).items() if key != "name"}
         text = json.dumps({"format": FORMAT_VERSION, **values}, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
 
+
+WIDTHS = (1, WORD_BYTES)
+"""Of scan and drain: one activation a cycle, or a word of them."""
 
 NETWORK_ADDRESS_BITS = next(field.bits for field in NETWORK.fields if field.name == "input_base")
 assert NETWORK_ADDRESS_BITS == next(field.bits for field in LAYER.fields if field.name == "input_base")
@@ -142,8 +154,9 @@ CONFIGS = {
             rows=64,
             channels=128,
         ),
-        Config("up5k", counter_bits=26),
+        Config("up5k"),
         Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
+        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024),
     )
 }
 """The named configurations."""
@@ -151,7 +164,7 @@ CONFIGS = {
 LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
 """What two planes hold in every named configuration."""
 
-BOARDS = {"icebreaker": "up5k", "ulx3s-25f": "ecp5-25"}
+BOARDS = {"icebreaker": "up5k", "ulx3s-25f": "ecp5-25", "ulx3s-85f": "ecp5-85", "ecpix-5": "ecp5-85"}
 """Boards that stand for a configuration."""
 
 

@@ -43,6 +43,8 @@ LOAD_TAIL = 4
 """Cycles until the last channel's multiplier is in place."""
 
 Profile = dict[str, int]
+Demands = dict[str, int]
+"""Least possible cycles of a layer in each part: entries of the busiest group, scan slots, drain slots."""
 
 
 def predict(image: Image, raw: NDArray[Any]) -> list[list[Profile]]:
@@ -50,18 +52,38 @@ def predict(image: Image, raw: NDArray[Any]) -> list[list[Profile]]:
 
     Raises as golden.trace does.
     """
-    machine = golden.Machine(image)
-    plans = [Plan(parsed, image) for parsed in machine.layers]
-    traces = machine.trace(raw)
-    return [[plan.predict(trace, index) for plan, trace in zip(plans, traces, strict=True)] for index in range(len(raw))]
+    return Model(image, raw).profiles()
 
 
 def bounds(image: Image, raw: NDArray[Any]) -> list[list[int]]:
-    """For each input and layer the least possible cycles: max(entries of a group, scan slots, drain slots)."""
-    machine = golden.Machine(image)
-    plans = [Plan(parsed, image) for parsed in machine.layers]
-    traces = machine.trace(raw)
-    return [[plan.bound(trace, index) for plan, trace in zip(plans, traces, strict=True)] for index in range(len(raw))]
+    """For each input and layer the least possible cycles: the largest demand."""
+    return [[max(layer.values()) for layer in layers] for layers in Model(image, raw).demands()]
+
+
+class Model:
+    """An image with what its layers make of raw inputs (n, rows, columns, channels).
+
+    traces: golden.trace of them; layers: each layer's plan and trace. Raises as golden.trace does.
+    """
+
+    def __init__(self, image: Image, raw: NDArray[Any]) -> None:
+        machine = golden.Machine(image)
+        self.image, self.traces = image, machine.trace(raw)
+        self.layers = [(Plan(parsed, image), trace) for parsed, trace in zip(machine.layers, self.traces, strict=True)]
+        self.inputs = range(len(raw))
+
+    def outputs(self) -> Ints:
+        """As golden.run."""
+        found: Ints = self.traces[-1].outputs[..., self.image.meta["output"]["order"]].astype(np.int64)
+        return found
+
+    def profiles(self) -> list[list[Profile]]:
+        """For each input and layer the fields of format.PROFILE, the layer's own share."""
+        return [[plan.predict(trace, index) for plan, trace in self.layers] for index in self.inputs]
+
+    def demands(self) -> list[list[Demands]]:
+        """For each input and layer what it asks of each part of the machine."""
+        return [[plan.demands(trace, index) for plan, trace in self.layers] for index in self.inputs]
 
 
 def setup(parsed: ParsedLayer) -> int:
@@ -183,11 +205,14 @@ class Plan:
             "saturations": int(trace.saturations[index]),
         }
 
-    def bound(self, trace: golden.LayerTrace, index: int) -> int:
-        """Least possible cycles: max(entries of the busiest group, scan slots, drain slots)."""
+    def demands(self, trace: golden.LayerTrace, index: int) -> Demands:
+        """What one input asks of each part."""
         _, _, entries = self.events(trace, index)
-        walked = int(entries.sum(axis=(0, 1)).max())
-        return max(walked, self.items * self.parsed.input_shape[0], self.fetches.end * self.parsed.layer["output_rows"])
+        return {
+            "entries": int(entries.sum(axis=(0, 1)).max()),
+            "scan": self.items * self.parsed.input_shape[0],
+            "drain": self.fetches.end * self.parsed.layer["output_rows"],
+        }
 
 
 compiled: Callable[..., Any] = numba.njit(cache=True)
