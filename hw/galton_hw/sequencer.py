@@ -164,7 +164,8 @@ class Sequencer(wiring.Component):
                     with m.If(giving):
                         m.next = "ASK"
             with m.State("LOAD"):
-                # A word every fifth cycle: the norm takes four to count it. The first one makes `index` 1.
+                # A word every fifth cycle: the norm takes four to count it. A wide one is given time only after the last word. The
+                # first word makes `index` 1.
                 m.d.comb += self.loading.eq(1)
                 with m.If(wait != 0):
                     m.d.sync += wait.eq(wait - 1)
@@ -175,8 +176,9 @@ class Sequencer(wiring.Component):
                 with m.Else():
                     m.d.comb += [self.busy.eq(index != 0), self.i.ready.eq(1), self.write.eq(self.i.valid)]
                     with m.If(self.i.valid):
+                        pauses = config.drain_width == 1 or words == 1
                         m.d.comb += [step.eq(1), step_words.eq(1)]
-                        m.d.sync += [index.eq(1), wait.eq(WORD_BYTES)]
+                        m.d.sync += [index.eq(1), wait.eq(Mux(pauses, WORD_BYTES, 0))]
             with m.State("BEGIN"):
                 m.d.comb += [self.norm_clear.eq(1), self.norm_take.eq(1)]
                 m.next = "LAYER"
