@@ -164,8 +164,8 @@ class Sequencer(wiring.Component):
                     with m.If(giving):
                         m.next = "ASK"
             with m.State("LOAD"):
-                # A word every fifth cycle: the norm takes four to count it. A wide one is given time only after the last word. The
-                # first word makes `index` 1.
+                # A word every fifth cycle: the norm takes four to count it. A wide one is given time only after the last word.
+                # The first word makes `index` 1.
                 m.d.comb += self.loading.eq(1)
                 with m.If(wait != 0):
                     m.d.sync += wait.eq(wait - 1)
