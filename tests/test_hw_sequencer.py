@@ -33,6 +33,7 @@ WATCHED = [
     "loading",
     "write",
     "norm_clear",
+    "norm_take",
     "layers_done",
     "read_data",
     "layer",
@@ -44,9 +45,9 @@ class Engine:
 
     def __init__(self, image, seed):
         self.rng = Random(f"engine {seed}")
-        self.dut, self.seen = Sequencer(CONFIG), []
+        self.dut, self.seen = Sequencer(image.config), []
         program = image.program.tolist()
-        self.memory = program + [self.rng.getrandbits(32) for _ in range(CONFIG.data_words - len(program))]
+        self.memory = program + [self.rng.getrandbits(32) for _ in range(image.config.data_words - len(program))]
         self.durations = [self.rng.randrange(1, 9) for _ in image.meta["layers"] * INFERENCES]
 
     async def run_layers(self, ctx):
@@ -65,22 +66,21 @@ class Engine:
             left = StepDivider.latency if divide else max(left - 1, 0)
             ctx.set(self.dut.divided, left == 1)
 
-    async def count_norm(self, ctx):
-        dut, total = self.dut, 0
-        async for _, _, clear in ctx.tick().sample(dut.norm_clear):
-            total = 0 if clear else total + 1
-            ctx.set(dut.norm_total, total)
+    async def count(self, ctx):
+        """Counter number i reads as 100 + i in every second cycle, one after the other."""
+        dut, cycle = self.dut, 0
+        async for _ in ctx.tick():
+            cycle += 1
+            index = cycle // 2 % (1 << len(dut.counter_index))
+            ctx.set(dut.counter_valid, cycle % 2 == 0)
+            ctx.set(dut.counter_index, index)
+            ctx.set(dut.counter, 100 + index)
 
-    async def profile(self, ctx):
-        """Counter number i reads as 100 + i."""
-        async for (index,) in ctx.changed(self.dut.profile_index):
-            ctx.set(self.dut.profile, 100 + index)
 
-
-def run(seed, profiles=True):
+def run(seed, profiles=True, config=CONFIG):
     """(engine, image, input words, transfers); without `profiles` the program has no place for them."""
-    network = networks.random_network(seed, CONFIG, layers=3, size=6, channels=6)
-    image = compile(network, CONFIG).image
+    network = networks.random_network(seed, config, layers=3, size=6, channels=6)
+    image = compile(network, config).image
     engine, header = Engine(image, seed), decode.header(image)
     assert header["profile_base"]
     if not profiles:
@@ -88,7 +88,7 @@ def run(seed, profiles=True):
     inputs = [engine.rng.getrandbits(32) for _ in range(header["input_words"] * INFERENCES)]
     watched = {name: getattr(engine.dut, name) for name in WATCHED}
     memory = circuits.data_memory(engine.dut, engine.memory, seed, "owns_memory")
-    others = [engine.run_layers, engine.divide, engine.count_norm, engine.profile]
+    others = [engine.run_layers, engine.divide, engine.count]
     transfers = streams.run(
         engine.dut,
         inputs={"i": inputs},
@@ -150,16 +150,18 @@ def test_inferences(seed, profiles):
     assert writes == (header["input_words"] + profiles * size) * INFERENCES
 
 
+@pytest.mark.parametrize(("name", "gap"), [("three-by-five", 5), ("fours-odd", 1)])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_norm_of_the_input(seed):
-    """The norm is cleared before an input, taken over when the last of its words has been counted, four cycles after it."""
-    engine, _, _, transfers = run(seed)
+def test_norm_of_the_input(seed, name, gap):
+    """The norm is cleared before an input, taken when the last of its words has been counted, four cycles after it."""
+    engine, _, _, transfers = run(seed, config=networks.EVERY[name])
     seen = engine.seen
     begin = next(index for index, cycle in enumerate(seen) if cycle["begin"])
     loads = [index for index, cycle in enumerate(seen[:begin]) if cycle["loading"] and cycle["write"]]
     assert begin - loads[-1] == 4
-    assert all(after - before >= 5 for before, after in pairwise(loads))
+    assert all(after - before >= gap for before, after in pairwise(loads))
     assert any(cycle["norm_clear"] for cycle in seen[: loads[0]])
     assert not any(cycle["norm_clear"] for cycle in seen[loads[0] : begin + 1])
-    assert seen[begin + 1]["norm_clear"]
-    assert np.diff(transfers.times["i"]).min() >= 5 or len(transfers.times["i"]) == 1
+    assert seen[begin + 1]["norm_clear"] and seen[begin + 1]["norm_take"]
+    if len(transfers.times["i"]) > 1:
+        assert np.diff(transfers.times["i"]).min() == gap

@@ -27,7 +27,6 @@ class Config:
     data_words: depth of the data memory (programs and tensors) in 32-bit words.
     rows, channels: most input rows and most stored output channels of a layer, less one for the row that ends a layer.
     fifo_depth: places in a group's event FIFO, a power of two, at least 4.
-    counter_bits: width of the counters of format.PROFILE, 8..32; 26 bits last for 2.8 s at 24 MHz.
     scan_width: A, activations that the scan takes in a cycle, 1 or 4.
     drain_width: R, activations that the drain gives in a cycle, that is requantizers side by side, 1 or 4.
 
@@ -49,7 +48,6 @@ class Config:
     rows: int = 256
     channels: int = 256
     fifo_depth: int = 16
-    counter_bits: int = 32
     scan_width: int = 1
     drain_width: int = 1
 
@@ -69,7 +67,6 @@ class Config:
             "rows": (2, 512),
             "channels": (2, 1 << 14),
             "fifo_depth": (4, 256),
-            "counter_bits": (8, 32),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -128,6 +125,22 @@ class Config:
         """Ports of the data memory: scan and drain take turns at one, or each has its own where either takes words at once."""
         return 2 if max(self.scan_width, self.drain_width) > 1 else 1
 
+    def fetched_groups(self, group_channels: int) -> int:
+        """Groups whose accumulators the drain takes at once: several, where all their channels fit one bundle of drain_width."""
+        room = self.drain_width // group_channels if group_channels <= self.lanes else 1
+        return max(number for number in (1, 2, 4) if number == 1 or (number <= room and self.groups % number == 0))
+
+    def bundles(self, group_channels: int) -> int:
+        """Bundles of at most drain_width activations that make a pixel: no bundle goes on into another vector of lanes."""
+        whole, rest = divmod(group_channels, self.lanes)
+        pixel = whole * -(-self.lanes // self.drain_width) + -(-rest // self.drain_width)
+        return self.groups // self.fetched_groups(group_channels) * pixel
+
+    @property
+    def most_bundles(self) -> int:
+        """Most bundles that a pixel of any layer has."""
+        return max(self.bundles(channels) for channels in range(1, max(1, self.channels // self.groups) + 1))
+
     @property
     def digest(self) -> int:
         """32 bits that name everything an image depends on; host, image and core must agree."""
@@ -157,7 +170,7 @@ CONFIGS = {
             rows=64,
             channels=128,
         ),
-        Config("up5k", counter_bits=26),
+        Config("up5k"),
         Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
         Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024),
     )
