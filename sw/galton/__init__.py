@@ -1,6 +1,6 @@
 """Galton: from a trained PyTorch network to a verified, sparse, integer accelerator, without retraining.
 
-`quantize`, `compile` and `simulate` are the whole path; `connect` reaches a board; `save` and `load` keep what `quantize` returns;
+`quantize`, `compile` and `simulate` are the whole path, `connect` reaches a board; `save` and `load` keep what `quantize` gives,
 `load_onnx` reads ONNX files. They load what they need when they are first used: importing galton does not import torch.
 """
 
