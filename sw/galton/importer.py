@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from galton.calls import Call, Unsupported
 from galton.errors import CalibrationError, UnsupportedLayer
@@ -101,7 +102,7 @@ def _check_alone(module: nn.Module, example: Tensor) -> None:
     """Raise UnsupportedLayer where what an input gives depends on its batch, or is not the same every time."""
     one = example[:1]
     with torch.no_grad():
-        found = [module(torch.cat([one, *others])) for others in ([one], [one / 2, example[-1:], -one])]
+        found = [tree_leaves(module(torch.cat([one, *others])))[0] for others in ([one], [one / 2, example[-1:], -one])]
     alone, among = (values[:1] for values in found)
     if float((alone - among).abs().max()) > ALIKE * (1 + float(alone.abs().max())):
         raise UnsupportedLayer(
