@@ -48,7 +48,7 @@ class Core(wiring.Component):
         norm, divider = Norm(), StepDivider()
         memory = OnePortMemory(config.data_words, WORD_BITS, tech)
         scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)
-        quantizer = Quantizer(config.count_bits, tag_layout(config), tech)
+        quantizer = Quantizer(config.count_bits, tag_layout(config), tech, config.scan_width)
         groups = [Group(config, tech) for _ in range(config.groups)]
 
         # What the host disables forgets everything; the engine rests but for a layer's run and the sweep of the accumulators.
@@ -166,8 +166,7 @@ class Core(wiring.Component):
             quantizer.bypass.eq(layer.bypass),
             quantizer.dead_zone.eq(layer.dead_zone),
             quantizer.signed_raw.eq(layer.signed_input),
-            dispatch.elementwise.eq(layer.elementwise),
-            dispatch.ring_rows.eq(layer.ring_rows),
+            dispatch.layer.eq(layer),
             dispatch.row_drained.eq(drain.row_drained),
             drain.layer.eq(layer),
             drain.load.active.eq(sequencer.load),
@@ -210,10 +209,10 @@ class Core(wiring.Component):
     ) -> None:
         """The counters of PROFILE, over one inference."""
         # What reaches no output does not count: the layer may end before the scan gets there.
-        saturated = quantizer.saturated & quantizer.o.payload.tag.active
+        saturated = Mux(quantizer.o.payload.tag.active, quantizer.saturated, 0)
         increments = {
             "cycles": sequencer.counting,
-            "events": dispatch.event,
+            "events": dispatch.events,
             "entries": reduce(add, (group.entry for group in groups)),
             "fifo_stalls": dispatch.fifo_stall,
             "ring_stalls": dispatch.ring_stall,
@@ -231,5 +230,5 @@ class Core(wiring.Component):
             registers.counters.eq(counters),
             registers.busy.eq(sequencer.busy),
             registers.layers_done.eq(sequencer.layers_done),
-            registers.saturated.eq(saturated),
+            registers.saturated.eq(saturated.any()),
         ]
