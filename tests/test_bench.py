@@ -62,7 +62,7 @@ def test_a_cell_measures_what_torch_and_the_golden_model_compute() -> None:
     cell = Cell("digits", "mcq", {"k_weights": 1.0, "k_activations": 2.0}, golden=2, **SMALL)
     found = cells.measure(cell)
     subject = subjects.load("digits", subjects.DATA)
-    quantized = cells.quantize(subject.network, subject.calibration[:12], method=cell.method, **cell.settings)
+    quantized = galton.quantize(subject.network, subject.calibration[:12], method=cell.method, **cell.settings)
     labels = subject.targets[:20]
     with torch.no_grad():
         before = (subject.network(subject.inputs[:20]).argmax(1) == labels).double()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from galton.bench import equal_work, markdown, presets, targets
-from galton.bench.cells import Cell, Row, check
+from galton.bench.cells import Cell, check
 from galton.bench.equal_work import Front
 from galton.bench.scores import pack
+from galton.bench.scoring import Row
 from galton.cli import main as program
 from galton.quantizers import METHODS
 

@@ -1,12 +1,14 @@
 """Memories against a list of words, without reads and writes that meet, of which nothing is promised."""
 
+import re
 from random import Random
 
 import circuits
 import pytest
 
+from galton_boards.synth import DEVICES, synthesize
 from galton_hw import verilog
-from galton_hw.memory import OnePortMemory, TwoPortMemory
+from galton_hw.memory import DualPortMemory, OnePortMemory, TwoPortMemory
 
 
 @pytest.mark.parametrize(("depth", "width", "style"), [(2, 1, "distributed"), (5, 33, "block"), (64, 8, "block")])
@@ -46,6 +48,37 @@ def test_one_port(depth, width):
     assert [cycle["read_data"] for cycle, due in zip(seen, expected, strict=True) if due is not None] == [
         due for due in expected if due is not None
     ]
+
+
+@pytest.mark.parametrize(("depth", "width"), [(2, 1), (40, 32)])
+def test_dual_port(depth, width):
+    rng = Random(f"{depth} {width}")
+    words, stimuli, expected, word, scanned = [0] * depth, [], [], None, None
+    for _ in range(400):
+        stimulus = {"write": rng.getrandbits(1), "address": rng.randrange(depth), "write_data": rng.getrandbits(width)}
+        stimulus |= {"scan_address": rng.randrange(depth)}
+        expected.append((word, scanned))
+        met = stimulus["write"] and stimulus["address"] == stimulus["scan_address"]
+        word = None if stimulus["write"] else words[stimulus["address"]]
+        scanned = None if met else words[stimulus["scan_address"]]
+        if stimulus["write"]:
+            words[stimulus["address"]] = stimulus["write_data"]
+        stimuli.append(stimulus)
+    seen = circuits.run(DualPortMemory(depth, width), stimuli, ["read_data", "scan_data"])
+    assert DualPortMemory.latency == 1
+    for name, due in zip(("read_data", "scan_data"), zip(*expected, strict=True), strict=True):
+        known = [time for time, value in enumerate(due) if value is not None]
+        assert len(known) > 100
+        assert [seen[time][name] for time in known] == [due[time] for time in known]
+
+
+@pytest.mark.build
+def test_dual_port_takes_no_more_blocks(tmp_path):
+    blocks = []
+    for part in (OnePortMemory(24576, 32), DualPortMemory(24576, 32)):
+        synthesize(part, DEVICES["ecp5-25"], tmp_path)
+        blocks.append(re.search(r"(\d+)\s+DP16KD", (tmp_path / "stat.txt").read_text())[1])
+    assert blocks == ["48", "48"]
 
 
 @pytest.mark.parametrize(("width", "blocks"), [(16, 1), (18, 2), (32, 2)])

@@ -16,7 +16,7 @@ from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
 from galton_hw.group import Group
 from galton_hw.layout import layout
-from galton_hw.memory import OnePortMemory
+from galton_hw.memory import DualPortMemory, OnePortMemory
 from galton_hw.norm import Norm
 from galton_hw.quantizer import Quantizer
 from galton_hw.registers import BusSignature, Registers
@@ -46,7 +46,8 @@ class Core(wiring.Component):
         config, tech = self.config, self.tech
         registers, sequencer = Registers(config), Sequencer(config)
         norm, divider = Norm(), StepDivider()
-        memory = OnePortMemory(config.data_words, WORD_BITS, tech)
+        shared = config.data_ports == 1
+        memory = OnePortMemory(config.data_words, WORD_BITS, tech) if shared else DualPortMemory(config.data_words, WORD_BITS)
         scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)
         quantizer = Quantizer(config.count_bits, tag_layout(config), tech, config.scan_width)
         groups = [Group(config, tech) for _ in range(config.groups)]
@@ -83,14 +84,17 @@ class Core(wiring.Component):
         m: Module,
         registers: Registers,
         sequencer: Sequencer,
-        memory: OnePortMemory,
+        memory: OnePortMemory | DualPortMemory,
         scan: Scan,
         drain: Drain,
         groups: list[Group],
         disabled: Signal,
         odd: Signal,
     ) -> None:
-        """Who has the data memory's port: the host, the sequencer, or in turns the scan and the drain."""
+        """Who has the data memory's port: the host, the sequencer, or in turns the scan and the drain.
+
+        Where there are two ports, one is the scan's and the other one the drain's, the sequencer's and the host's.
+        """
         host = registers.memory
         select_data = host.select == MEMORY_DATA
         with m.If(disabled):
@@ -106,16 +110,21 @@ class Core(wiring.Component):
                 memory.write_data.eq(sequencer.write_data),
             ]
         with m.Else():
+            shared = self.config.data_ports == 1
             m.d.comb += [
-                memory.address.eq(Mux(odd, drain.address, scan.address)),
+                memory.address.eq(Mux(odd, drain.address, scan.address) if shared else drain.address),
                 memory.write.eq(drain.write),
                 memory.write_data.eq(drain.write_data),
             ]
+        # A narrow reader takes every second cycle, a wide one all of them.
         m.d.comb += [
-            scan.turn.eq(~odd),
+            scan.turn.eq(~odd if self.config.scan_width == 1 else 1),
+            scan.read_data.eq(memory.read_data if self.config.data_ports == 1 else memory.scan_data),
             drain.turn.eq(odd),
-            *(part.read_data.eq(memory.read_data) for part in (sequencer, scan, drain)),
+            *(part.read_data.eq(memory.read_data) for part in (sequencer, drain)),
         ]
+        if self.config.data_ports == 2:
+            m.d.comb += memory.scan_address.eq(scan.address)
         with m.Switch(host.select):
             with m.Case(MEMORY_DATA):
                 m.d.comb += host.read_data.eq(memory.read_data)
@@ -144,7 +153,7 @@ class Core(wiring.Component):
         sequencer: Sequencer,
         divider: StepDivider,
         norm: Norm,
-        memory: OnePortMemory,
+        memory: OnePortMemory | DualPortMemory,
         scan: Scan,
         quantizer: Quantizer,
         dispatch: Dispatch,

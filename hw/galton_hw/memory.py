@@ -17,12 +17,12 @@ SPRAM_WORDS = 1 << 14
 SPRAM_BITS = 16
 
 
-def _storage(m: Module, depth: int, width: int, style: str) -> tuple[memory.WritePort, memory.ReadPort]:
+def _storage(m: Module, depth: int, width: int, style: str) -> tuple[memory.Memory, memory.WritePort, memory.ReadPort]:
     attributes: dict[str, int | str] = {"no_rw_check": 1}
     if style != "auto":
         attributes["ram_style"] = style
     m.submodules.storage = storage = memory.Memory(shape=width, depth=depth, init=[], attrs=attributes)
-    return storage.write_port(), storage.read_port(domain="comb")
+    return storage, storage.write_port(), storage.read_port(domain="comb")
 
 
 class TwoPortMemory(wiring.Component):
@@ -50,7 +50,7 @@ class TwoPortMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        write, read = _storage(m, self.depth, self.width, self.style)
+        _, write, read = _storage(m, self.depth, self.width, self.style)
         data = Signal(self.width, reset_less=True)
         m.d.comb += [
             write.addr.eq(self.write_address),
@@ -60,6 +60,50 @@ class TwoPortMemory(wiring.Component):
             self.read_data.eq(data),
         ]
         with m.If(self.read):
+            m.d.sync += data.eq(read.data)
+        return m
+
+
+class DualPortMemory(wiring.Component):
+    """`depth` words behind two ports: one that reads, and one that reads or writes like a OnePortMemory's.
+
+    A word that either port reads comes one cycle later; the second port's is valid in that cycle only. It is one true dual-port
+    RAM on ECP5: 48 blocks of 18 kbit for 24576 x 32, as many as with one port.
+
+    Parameters: `depth` in words, `width` in bits.
+    """
+
+    latency = 1
+
+    def __init__(self, depth: int, width: int) -> None:
+        self.depth, self.width = depth, width
+        super().__init__(
+            {
+                "scan_address": In(ceil_log2(depth)),
+                "scan_data": Out(width),
+                "write": In(1),
+                "address": In(ceil_log2(depth)),
+                "write_data": In(width),
+                "read_data": Out(width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        storage, write, read = _storage(m, self.depth, self.width, "block")
+        scan = storage.read_port(domain="comb")
+        data, scanned = Signal(self.width, reset_less=True), Signal(self.width, reset_less=True)
+        m.d.comb += [
+            write.addr.eq(self.address),
+            write.data.eq(self.write_data),
+            write.en.eq(self.write),
+            read.addr.eq(self.address),
+            scan.addr.eq(self.scan_address),
+            self.read_data.eq(data),
+            self.scan_data.eq(scanned),
+        ]
+        m.d.sync += scanned.eq(scan.data)
+        with m.If(~self.write):
             m.d.sync += data.eq(read.data)
         return m
 
@@ -93,7 +137,7 @@ class OnePortMemory(wiring.Component):
         if self.tech == "ice40":
             self._instances(m)
             return m
-        write, read = _storage(m, self.depth, self.width, "block")
+        _, write, read = _storage(m, self.depth, self.width, "block")
         data = Signal(self.width, reset_less=True)
         m.d.comb += [
             write.addr.eq(self.address),

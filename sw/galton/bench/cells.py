@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
-import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import galton
-from galton import calibration, golden, reference
-from galton.bench import sources, subjects
-from galton.bench.scores import Difference, Floats, Metric, Samples, pack
+from galton import golden, reference
+from galton.bench import scoring, subjects
+from galton.bench.scores import Metric, Samples
+from galton.bench.scoring import Row, plain, raw_inputs
 from galton.config import Config, named
 from galton.errors import GaltonError
 from galton.network import Ints, Network
 from galton.quantization import quantize
-from galton.quantizers import METHODS
 from galton.summary import memories
 
 TRACED = 32
@@ -47,10 +42,6 @@ SPARSE = Config(
 """A core as large as the format allows, where zeros take no room: for image bytes."""
 FIXED = ("module", "calibration", "method", "samples")
 """Parameters of `quantize` that are no settings."""
-SUMS = ("weight_samples", "activation_samples", "clipped")
-"""Measures of layers that are summed."""
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -75,10 +66,7 @@ class Cell:
     def key(self) -> str:
         """A name that only equal cells of equal source share, whatever the order of the settings and wherever the data is."""
         identity = {name: value for name, value in asdict(self).items() if name != "data"}
-        others = {own["method"] for own in self.settings.get("layers", {}).values() if "method" in own}
-        modules = sorted({METHODS[name].partition(":")[0] for name in {self.method, *others} if name in METHODS})
-        text = json.dumps({**identity, "source": sources.digest((__name__, *modules))}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        return scoring.key(self, identity, __name__)
 
     @property
     def setting(self) -> str:
@@ -101,85 +89,11 @@ def measure(cell: Cell, threads: int = 1) -> Row:
 
     What the quantizer warns of is in `warnings`, rather than said.
     """
-    row: Row = {"key": cell.key, **asdict(cell), "setting": cell.setting}
-    with threads_of_torch(threads), warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        try:
-            warm(cell.method)
-            said.clear()
-            row |= numbers(cell)
-        except (GaltonError, ValueError, ArithmeticError, RuntimeError) as error:
-            row |= {"failure": f"{type(error).__name__}: {error}"}
-    return row | {"warnings": list(dict.fromkeys(str(one.message) for one in said))}
+    row = scoring.caught(cell.method, lambda: scoring.numbers(cell, partial(first_fold, cell)), threads)
+    return {"key": cell.key, **asdict(cell), "setting": cell.setting, **row}
 
 
-def numbers(cell: Cell) -> Row:
-    """What is measured of a cell: scores of all folds' samples, means over the folds, and the first fold's layers and image."""
-    data = Path(cell.data)
-    subject = subjects.load(cell.network, data)
-    metric = subject.metric
-    parts: list[tuple[Any, Floats, Floats, float, float]] = []
-    rest: Row = {}
-    reports: list[Row] = []
-    seconds: list[float] = []
-    for number, fold in enumerate(subject.folds(cell.calibration, cell.limit)):
-        start = time.perf_counter()
-        quantized = quantized_by(cell, subject, fold.calibration)
-        seconds.append(time.perf_counter() - start)
-        reports.append(quantized.report())
-        where = torch.from_numpy(fold.places)
-        floats = subjects.float_outputs(cell.network, data, int(fold.places.max()) + 1)[where]
-        tested = Samples(subject.inputs[where], subject.targets[where], floats)
-        found = subjects.outputs(quantized, tested.inputs)
-        wrong, power = (float(values.double().square().sum()) for values in (found - floats, floats))
-        parts.append((fold.places, metric.score(tested, floats), metric.score(tested, found), wrong, power))
-        if number == 0:
-            rest = first_fold(cell, quantized, tested, metric, found)
-    order = np.argsort(np.concatenate([part[0] for part in parts]))
-    before, after = (np.concatenate([part[index] for part in parts])[order] for index in (1, 2))
-    difference = Difference.of(after - before)
-    wrong, power = sum(part[3] for part in parts), sum(part[4] for part in parts)
-    return {
-        "metric": metric.name,
-        "unit": metric.unit,
-        "tested": len(after),
-        "folds": len(parts),
-        "float_score": float(before.mean()),
-        "score": float(after.mean()),
-        "difference": difference.mean,
-        "standard_error": difference.error,
-        "output_error": (wrong / max(power, 1e-30)) ** 0.5,
-        **averaged(reports),
-        "seconds": round(sum(seconds) / len(seconds), 3),
-        **rest,
-        "float_scores": pack(before),
-        "scores": pack(after),
-    }
-
-
-def quantized_by(cell: Cell, subject: subjects.Subject, inputs: Tensor) -> Any:
-    """The network as the cell's method quantizes it; without any data where it is to be calibrated with no inputs."""
-    settings = dict(cell.settings)
-    if cell.calibration == 0:
-        settings |= {"engine": "graph", "input_shape": tuple(subject.inputs.shape[1:])}
-    return quantize(
-        subject.network,
-        inputs if cell.calibration else None,
-        **{"method": cell.method, "samples": max(cell.calibration, 1), "engine": "auto", **settings},
-    )
-
-
-def averaged(reports: list[Row]) -> Row:
-    """Means over the folds of the report's numbers, and of the sums over layers."""
-    rows = [
-        {name: value for name, value in report.items() if name not in ("layers", "options")}
-        | {name: sum(layer[name] for layer in report["layers"]) for name in SUMS}
-        for report in reports
-    ]
-    return {name: rows[0][name] if len(rows) == 1 else sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-
-
-def first_fold(cell: Cell, quantized: Any, tested: Samples, metric: Metric, found: Tensor) -> Row:
+def first_fold(cell: Cell, quantized: Any, metric: Metric, tested: Samples, found: Tensor) -> Row:
     """What is not averaged over folds."""
     report = quantized.report()
     network = getattr(quantized, "network", None)
@@ -192,13 +106,6 @@ def first_fold(cell: Cell, quantized: Any, tested: Samples, metric: Metric, foun
         "layers": [dict(layer) for layer in report["layers"]],
         "histograms": histograms(quantized, tested.inputs),
     }
-
-
-@cache
-def warm(method: str) -> None:
-    """Have what is compiled when it is first used compiled, once in a process, so that it does not count as the method's time."""
-    small = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 4)).eval()
-    quantize(small, torch.rand(16, 1, 6, 6, generator=torch.Generator().manual_seed(0)), method=method)
 
 
 def image_of(network: Network, cell: Cell, tested: Samples, metric: Metric, found: Tensor) -> Row:
@@ -243,29 +150,7 @@ def histograms(quantized: Any, inputs: Tensor) -> Row:
     }
 
 
-def raw_inputs(network: Network, inputs: Tensor) -> Ints:
-    """Inputs as the integer network takes them, (n, rows, columns, channels)."""
-    rows, columns, channels = network.input_shape
-    return network.raw_input(calibration.to_pixels(inputs.reshape(-1, channels, rows, columns)))
-
-
 def bins(values: Any) -> list[int]:
     """How often each magnitude occurs; the last bar holds LARGEST_BIN and everything beyond."""
     counted: list[int] = np.bincount(np.minimum(np.abs(np.asarray(values)).reshape(-1), LARGEST_BIN).astype(np.int64)).tolist()
     return counted
-
-
-@contextmanager
-def threads_of_torch(count: int) -> Iterator[None]:
-    """So many threads in torch while it lasts."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, count))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def plain(value: Any) -> Any:
-    """Arrays and scalars of NumPy, and anything else that JSON does not know, as JSON values."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

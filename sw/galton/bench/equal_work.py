@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from galton.bench import markdown
-from galton.bench.cells import Row
 from galton.bench.scores import Difference, Floats, unpack
+from galton.bench.scoring import Row
 from galton.bench.tables import front, write_csv
 
 CHAMPION = "galton"

@@ -7,8 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from galton.bench.cells import LARGEST_BIN, Row
+from galton.bench.cells import LARGEST_BIN
 from galton.bench.scores import shown
+from galton.bench.scoring import Row
 from galton.bench.tables import front
 
 COLOURS = ("#0f766e", "#b45309", "#1d4ed8", "#be123c", "#6d28d9", "#4d7c0f", "#0e7490", "#a21caf", "#57534e", "#ca8a04")

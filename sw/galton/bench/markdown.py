@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from galton.bench.cells import Row
 from galton.bench.scores import shown
+from galton.bench.scoring import Row
 from galton.bench.tables import shortened
 
 

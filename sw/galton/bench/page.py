@@ -12,9 +12,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from galton.bench import figures
-from galton.bench.cells import Row
 from galton.bench.equal_work import CHAMPION, contests
 from galton.bench.scores import shown
+from galton.bench.scoring import Row
 from galton.bench.sweeps import case
 from galton.bench.tables import front, shortened
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from galton import processors
-from galton.bench.cells import Cell, Row, measure, plain
+from galton.bench.cells import Cell, measure
+from galton.bench.scoring import Row, plain
 from galton.errors import GaltonError
 
 LOCAL = "local:"

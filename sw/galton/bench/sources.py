@@ -37,7 +37,7 @@ def reached(roots: Iterable[str]) -> set[str]:
 
 @cache
 def imported(name: str) -> tuple[str, ...]:
-    """Modules of this package that a module's text imports."""
+    """Modules of this package that a module's text imports; of a package, one of whose modules it takes, only that one."""
     return tuple(dict.fromkeys(_imported(ast.parse(source(name)))))
 
 
@@ -46,7 +46,8 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            parts = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [part if path(part) is not None else node.module for part in parts]
         else:
             continue
         yield from (name for name in names if name.split(".")[0] == PACKAGE and path(name) is not None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galton.bench import cells, subjects
+from galton.bench import scoring, subjects
 from galton.cli.benchmarks import Row
 from galton.graphs.sites import kernels
 from galton.quantization import quantize
@@ -40,9 +40,9 @@ def default(network: str, data: Path) -> Row:
     if (absent := missing(name, network, data)) is not None:
         return absent
     subject = subjects.load(network, data)
-    with cells.threads_of_torch(THREADS), warnings.catch_warnings():
+    with scoring.threads_of_torch(THREADS), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cells.warm("galton")
+        scoring.warm("galton")
         start, used = time.perf_counter(), time.process_time()
         quantize(subject.network, subject.calibration, method="galton", engine="auto")
         seconds, used = time.perf_counter() - start, time.process_time() - used
@@ -72,7 +72,7 @@ def plain(data: Path) -> Row:
 def memory() -> Row:
     """Bytes for each weight, input and result left out, at the most, of plain Monte Carlo at growing sizes."""
     found = {}
-    cells.warm("mcq")
+    scoring.warm("mcq")
     for size in SIZES:
         weights = np.random.default_rng(0).standard_normal((64, size // 64, 1, 1))
         tracemalloc.start()

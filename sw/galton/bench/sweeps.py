@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from galton.bench import subjects
-from galton.bench.cells import Row
+from galton.bench.scoring import Row
 from galton.config import LARGEST_WEIGHT
 
 KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from galton.bench.cells import Row
+from galton.bench.scoring import Row
 
 COLUMNS = (
     "network", "method", "setting", "metric", "unit", "tested", "folds", "float_score", "score", "difference", "standard_error",

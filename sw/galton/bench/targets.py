@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from galton.bench import markdown, presets, tables
-from galton.bench.cells import SPARSE, Cell, Row
+from galton.bench.cells import SPARSE, Cell
 from galton.bench.equal_work import Front
 from galton.bench.scores import Difference, shown, unpack
+from galton.bench.scoring import Row
 from galton.quantizers import METHODS
 
 METHOD = "galton"

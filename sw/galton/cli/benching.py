@@ -14,7 +14,8 @@ from galton import processors
 from galton.cli.common import console, emit, progress, table
 
 if TYPE_CHECKING:
-    from galton.bench.cells import Cell, Row
+    from galton.bench.cells import Cell
+    from galton.bench.scoring import Row
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
