@@ -1,5 +1,7 @@
 """What the cycle model takes for granted about the hardware is what the hardware says of itself."""
 
+from networks import EVERY
+
 from galton import cycles
 from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
@@ -7,10 +9,14 @@ from galton_hw.fifo import Fifo
 from galton_hw.quantizer import Quantizer
 from galton_hw.rescale import Rescale
 from galton_hw.scan import Scan
+from galton_hw.serializer import Serializer
 
 
 def test_the_cycle_model_and_the_hardware_agree():
-    assert Scan.first_item + Quantizer.latency == cycles.FIRST_ITEM
+    for config in (EVERY["tiny"], EVERY["quads"]):
+        between = Serializer.latency if config.scan_width > 1 else 0
+        first = Scan(config).first_item + Quantizer(8, 1, width=config.scan_width).latency + between
+        assert first == cycles.FIRST_ITEM[config.scan_width]
     assert Fifo.latency == cycles.FIFO_LATENCY
     assert Drain.finish_cycles == cycles.DRAIN_FINISH
     assert StepDivider.latency == cycles.DIVISION

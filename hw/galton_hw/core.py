@@ -22,6 +22,7 @@ from galton_hw.quantizer import Quantizer
 from galton_hw.registers import BusSignature, Registers
 from galton_hw.scan import Scan, tag_layout
 from galton_hw.sequencer import Sequencer
+from galton_hw.serializer import Serializer
 
 
 class Core(wiring.Component):
@@ -62,7 +63,9 @@ class Core(wiring.Component):
         m.submodules.registers, m.submodules.memory = registers, memory
         for name, part in {"sequencer": sequencer, "norm": norm, "divider": divider}.items():
             m.submodules[name] = ResetInserter(disabled)(part)
+        serializer = Serializer(config) if config.scan_width > 1 else None
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
+        engine |= {"serializer": serializer} if serializer else {}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
         for name, part in engine.items():
             m.submodules[name] = ResetInserter(resting)(part)
@@ -71,7 +74,10 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), sequencer.i)
         wiring.connect(m, sequencer.o, wiring.flipped(self.o))
         wiring.connect(m, scan.o, quantizer.i)
-        wiring.connect(m, quantizer.o, dispatch.i)
+        if serializer:
+            m.d.comb += serializer.layer.eq(sequencer.layer)
+            wiring.connect(m, quantizer.o, serializer.i)
+        wiring.connect(m, (serializer or quantizer).o, dispatch.i)
         for index, group in enumerate(groups):
             wiring.connect(m, dispatch.o[index], group.i)
         self._connect_memories(m, registers, sequencer, memory, scan, drain, groups, disabled, odd)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
-
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -37,10 +34,10 @@ def event_layout(config: Config) -> data.StructLayout:
 
 
 class Dispatch(wiring.Component):
-    """Bundles of counts in, events out: a cycle for each count that is not 0, which goes to every group at once.
+    """Bundles of counts in, events out, to every group at once or in elementwise layers to the one that owns the channels.
 
-    In elementwise layers a bundle goes as a whole, to the group that owns its channels. Bundles of zeros take one cycle and go
-    nowhere, but for the last one of a vector that has a count.
+    Bundles of zeros take one cycle and go nowhere, but for the last one of a vector that has a count. In other than elementwise
+    layers only the first count of a bundle may be other than 0.
 
     An offer to one group stands as long as the other groups stay ready, as a FIFO does until it is given something.
     A marker passes at once; what follows it waits until the output rows that it claims have room in the ring.
@@ -76,13 +73,12 @@ class Dispatch(wiring.Component):
         # Where an elementwise layer's bundle belongs, and whether its vector has had a count.
         bundle, group, begun = Signal(len(self.o[0].payload.bundle)), Signal(range(max(len(self.o), 2))), Signal()
         single, wanted = Signal(), Signal(len(self.o))
-        # Counts that are not 0, and those of them that are yet to go.
-        counted, pending = Signal(len(item.counts)), Signal(len(item.counts))
+        counted = Signal(len(item.counts))
         m.d.comb += [
             blocked.eq(spare < 0),
             single.eq(layer.elementwise & ~item.marker),
             counted.eq(Cat(item.tag.active & (count.magnitude != 0) for count in item.counts)),
-            leaves.eq(item.marker | pending.any() | (item.tag.active & item.tag.vector_end & begun)),
+            leaves.eq(item.marker | counted.any() | (item.tag.active & item.tag.vector_end & begun)),
             *(wanted[index].eq(~single | (group == index)) for index in range(len(self.o))),
             all_ready.eq(Cat(~wanted[index] | output.ready for index, output in enumerate(self.o)).all()),
         ]
@@ -92,28 +88,22 @@ class Dispatch(wiring.Component):
                 m.d.sync += [bundle.eq(0), begun.eq(0)]
                 with m.If(item.tag.group_end):
                     m.d.sync += group.eq(Mux(group == len(self.o) - 1, 0, group + 1))
-        counts, start = Signal(item.counts.shape()), Signal(len(item.tag.start))
-        goes, whole, going = Signal(), Signal(), Signal(len(counted))
-        m.d.comb += [counts.eq(item.counts), start.eq(item.tag.start), pending.eq(counted), whole.eq(1), going.eq(counted)]
-        if len(counted) > 1:
-            self._one_by_one(m, counted, pending, counts, start, goes, whole, going)
         for index, output in enumerate(self.o):
             others = [~wanted[place] | other.ready for place, other in enumerate(self.o) if place != index]
             m.d.comb += [
                 output.valid.eq(self.i.valid & leaves & ~blocked & wanted[index] & Cat(others).all()),
-                output.payload.counts.eq(counts),
+                output.payload.counts.eq(item.counts),
                 output.payload.marker.eq(item.marker),
                 output.payload.last.eq(item.tag.vector_end),
                 output.payload.bundle.eq(bundle),
                 output.payload.short.eq(item.tag.short),
-                output.payload.start.eq(start),
+                output.payload.start.eq(item.tag.start),
                 output.payload.column.eq(item.tag.column),
             ]
         m.d.comb += [
-            goes.eq(~blocked & (~leaves | all_ready)),
-            self.i.ready.eq(goes & whole),
+            self.i.ready.eq(~blocked & (~leaves | all_ready)),
             taken.eq(self.i.valid & self.i.ready),
-            self.events.eq(Mux(self.i.valid & goes, sum(going), 0)),
+            self.events.eq(Mux(taken, sum(counted), 0)),
             self.ring_stall.eq(self.i.valid & blocked),
             self.fifo_stall.eq(self.i.valid & ~blocked & leaves & ~all_ready),
         ]
@@ -122,36 +112,3 @@ class Dispatch(wiring.Component):
             spare.eq(spare + Mux(started, self.row_drained, layer.ring_rows) - Mux(taken & item.marker, item.tag.claim, 0)),
         ]
         return m
-
-    def _one_by_one(
-        self,
-        m: Module,
-        counted: Signal,
-        pending: Signal,
-        counts: Signal,
-        start: Signal,
-        goes: Signal,
-        whole: Signal,
-        going: Signal,
-    ) -> None:
-        """Several counts of a bundle go one after the other: the lowest one `pending` as the first of `counts`, from its `start`.
-
-        `whole`: with what is `going` nothing is left of the bundle.
-        """
-        item, layer = self.i.payload, self.layer
-        sent, stride, more = Signal(len(counted)), Signal(len(start)), Signal()
-        m.d.comb += [pending.eq(counted & ~sent), more.eq((pending & (pending - 1)).any()), whole.eq(layer.elementwise | ~more)]
-        with m.If(self.i.valid & goes):
-            m.d.sync += sent.eq(Mux(whole, 0, sent | going))
-            with m.If(item.marker):
-                m.d.sync += stride.eq(Mux(item.tag.short, layer.channel_stride_short, layer.channel_stride_long))
-        lowest = Signal(range(len(counted)))
-        for index in reversed(range(len(counted))):
-            with m.If(pending[index]):
-                m.d.comb += lowest.eq(index)
-        with m.If(~layer.elementwise):
-            m.d.comb += [
-                going.eq(pending & (~pending + 1)),
-                counts[0].eq(item.counts[lowest]),
-                start.eq(item.tag.start + reduce(add, (Mux(bit, stride << place, 0) for place, bit in enumerate(lowest)))),
-            ]
