@@ -18,7 +18,8 @@ def test_the_cycle_model_and_the_hardware_agree():
         first = Scan(config).first_item + Quantizer(8, 1, width=config.scan_width).latency + between
         assert first == cycles.FIRST_ITEM[config.scan_width]
     assert Fifo.latency == cycles.FIFO_LATENCY
-    assert Drain.finish_cycles == cycles.DRAIN_FINISH
+    for config in EVERY.values():
+        assert Drain(config).finish_cycles == cycles.drain_finish(config)
     assert StepDivider.latency == cycles.DIVISION
     # The engine starts when the last multiplier is in place.
     assert Rescale.load_latency + 1 == cycles.LOAD_TAIL

@@ -15,6 +15,7 @@ from galton.report import Facts, LayerFacts, MemoryFacts, Point, render
 from galton.report.facts import Comparison
 from galton.report.measure import weight_bits, work
 from galton.report.plots import MOST_HITS, percentages
+from galton.roofline import LayerCycles
 
 
 def layer(name: str, cycles: float) -> LayerFacts:
@@ -29,11 +30,16 @@ def layer(name: str, cycles: float) -> LayerFacts:
         count_hits=[75, 10, 10, 5],
         operations=123_456,
         work=23_456.0,
-        cycles=cycles,
-        bound=0.8 * cycles,
+        timing=LayerCycles(
+            name,
+            cycles,
+            setup=300.0,
+            bound=0.8 * cycles,
+            demands={"entries": 0.8 * cycles, "scan": 0.3 * cycles, "drain": 0.1 * cycles},
+            stalls={"fifo_stalls": 11.0, "ring_stalls": 12.0, "drain_stalls": 13.0},
+        ),
         events=98.0,
         entries=765.0,
-        stalls={"fifo_stalls": 11.0, "ring_stalls": 12.0, "drain_stalls": 13.0},
         certificate={"largest |acc|": 54_321, "bits": 20},
     )
 
@@ -57,6 +63,7 @@ def facts() -> Facts:
         curve=[Point(1.0, comparison, 0.6, 0.2, 0), Point(2.0, comparison, 0.8, 0.4, 7)],
         chosen_k=2.0,
         notes=["Made by a test."],
+        advice="Do <this>.",
     )
 
 
@@ -80,7 +87,7 @@ def test_the_page_is_self_contained(facts) -> None:
     parser.feed(page)
     assert parser.found == []
     assert not re.search(r"url\((?!#)|@import", page)
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 2
 
 
 def test_the_page_shows_every_fact(facts) -> None:
@@ -108,6 +115,9 @@ def test_the_page_shows_every_fact(facts) -> None:
         "24 MHz",
         "features.0",
         "head",
+        "Do &lt;this&gt;.",
+        "walking entries: 32,000",
+        "needed for scanning activations: 12,000",
     ]
     for text in (*numbers, *words, "Made by a test."):
         assert text in page, text
@@ -120,7 +130,7 @@ def test_equal_facts_give_equal_pages(facts) -> None:
 
 def test_a_page_without_labels_has_no_curve(facts) -> None:
     page = render(replace(facts, comparison=None, curve=[]))
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 1
     assert "Accuracy" not in page
 
 
@@ -152,15 +162,30 @@ def test_weight_bits_hold_every_weight(low, high, bits) -> None:
     assert weight_bits(Layer("x", (1, 1, 1), weights, constants, constants, 16, 0, 255)) == bits
 
 
+@pytest.mark.parametrize("elementwise", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_work_counts_pairs_of_non_zeros(seed) -> None:
+def test_work_counts_pairs_of_non_zeros(seed, elementwise) -> None:
     generator = np.random.default_rng(seed)
     stride, pool = tuple(generator.integers(1, 3, 2).tolist()), tuple(generator.integers(1, 3, 2).tolist())
     padding = tuple(generator.integers(0, 3, 4).tolist())
-    weights = generator.integers(-1, 2, (3, 2, 3, 2))
-    constants = np.full(3, 5)
-    item = Layer("x", (7, 8, 2), weights, constants, constants, 16, 0, 255, Activation(), stride, padding, pool)
-    counts = generator.integers(0, 3, (4, 7, 8, 2)) * generator.integers(0, 2, (4, 7, 8, 2))
+    weights = generator.integers(-1, 2, (3, 2, 3, 1 if elementwise else 2))
+    constants, channels = np.full(3, 5), 3 if elementwise else 2
+    item = Layer(
+        "x",
+        (7, 8, channels),
+        weights,
+        constants,
+        constants,
+        16,
+        0,
+        255,
+        Activation(),
+        stride,
+        padding,
+        pool,
+        elementwise=elementwise,
+    )
+    counts = generator.integers(0, 3, (4, 7, 8, channels)) * generator.integers(0, 2, (4, 7, 8, channels))
     ones = replace(item, weights=np.abs(weights))
     traced = reference.layer_trace(ones, (counts != 0).astype(np.int64))
     assert work(item, counts) == pytest.approx(traced.sums.sum() / 4)

@@ -36,8 +36,6 @@ from galton.network import Ints
 FIRST_ITEM = {1: 6, 4: 7}
 """Cycle in which the first item reaches the dispatch, by the width of the scan: through reader, quantizer and serializer."""
 FIFO_LATENCY = 2
-DRAIN_FINISH = 17
-"""Cycles from the end of the last fetch to the layer's last cycle."""
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
 LOAD_TAIL = 4
@@ -64,14 +62,19 @@ def bounds(image: Image, raw: NDArray[Any]) -> list[list[int]]:
 class Model:
     """An image with what its layers make of raw inputs (n, rows, columns, channels).
 
-    traces: golden.trace of them. Raises as that does.
+    traces: golden.trace of them; layers: each layer's plan and trace. Raises as golden.trace does.
     """
 
     def __init__(self, image: Image, raw: NDArray[Any]) -> None:
         machine = golden.Machine(image)
-        self.traces = machine.trace(raw)
+        self.image, self.traces = image, machine.trace(raw)
         self.layers = [(Plan(parsed, image), trace) for parsed, trace in zip(machine.layers, self.traces, strict=True)]
         self.inputs = range(len(raw))
+
+    def outputs(self) -> Ints:
+        """As golden.run."""
+        found: Ints = self.traces[-1].outputs[..., self.image.meta["output"]["order"]].astype(np.int64)
+        return found
 
     def profiles(self) -> list[list[Profile]]:
         """For each input and layer the fields of format.PROFILE, the layer's own share."""
@@ -80,6 +83,11 @@ class Model:
     def demands(self) -> list[list[Demands]]:
         """For each input and layer what it asks of each part of the machine."""
         return [[plan.demands(trace, index) for plan, trace in self.layers] for index in self.inputs]
+
+
+def drain_finish(config: Config) -> int:
+    """Cycles from the end of the last fetch to the layer's last cycle."""
+    return 17 if config.drain_width == 1 else 12
 
 
 def setup(parsed: ParsedLayer) -> int:
@@ -93,24 +101,35 @@ def setup(parsed: ParsedLayer) -> int:
 class Fetches:
     """What a drained row takes from the walkers, in cycles from its first fetch.
 
-    offsets: of each fetch; group: whose, or -1 for every group's. last: offset of the last fetch; end: of the cycle after it.
+    offsets: of each fetch; groups: (fetches, 2), the first one that it takes and the one after the last. last: offset of the last
+    fetch; end: of the cycle after it.
     """
 
     offsets: Ints
-    group: Ints
+    groups: Ints
     last: int
     end: int
 
 
 def fetches(parsed: ParsedLayer, config: Config) -> Fetches:
-    """The fetches of one row: left border, pixels of each group in vectors, right border."""
+    """The fetches of one row: left border, pixels of each group in vectors, right border.
+
+    A fetch takes a cycle for each bundle of drain_width activations, two with a residual or a max-pool where that is more than 1.
+    """
     layer = parsed.layer
-    vectors = [min(config.lanes, layer["group_channels"] - lane) for lane in range(0, layer["group_channels"], config.lanes)]
-    pixel = [(lanes, group) for group in range(config.groups) for lanes in vectors]
-    row = [(1, -1)] * layer["left_words"] + pixel * (layer["output_columns"] + 1) + [(1, -1)] * layer["right_words"]
-    duration = np.array([lanes for lanes, _ in row], np.int64)
+    channels, together = layer["group_channels"], config.fetched_groups(layer["group_channels"])
+    slow = 2 if config.drain_width > 1 and (layer["residual"] or layer["pooled"]) else 1
+    vectors = [min(config.lanes, channels - lane) * together for lane in range(0, channels, config.lanes)]
+    pixel = [
+        (-(-lanes // config.drain_width) * slow, group, group + together)
+        for group in range(0, config.groups, together)
+        for lanes in vectors
+    ]
+    border = (1, 0, config.groups)
+    row = [border] * layer["left_words"] + pixel * (layer["output_columns"] + 1) + [border] * layer["right_words"]
+    duration, groups = np.array(row, np.int64)[:, 0], np.array(row, np.int64)[:, 1:]
     offsets = np.cumsum(duration) - duration
-    return Fetches(offsets, np.array([group for _, group in row], np.int64), int(offsets[-1]), int(offsets[-1] + duration[-1]))
+    return Fetches(offsets, groups, int(offsets[-1]), int(offsets[-1] + duration[-1]))
 
 
 @dataclass(frozen=True)
@@ -210,14 +229,20 @@ class Plan:
             layer["output_rows"],
             self.config.fifo_depth,
             row.offsets,
-            row.group,
+            row.groups,
             row.last,
             row.end,
         )
         return {
+<<<<<<< HEAD
             "cycles": setup(self.parsed) + int(cycles),
             "events": int(trace.events[index]),
             "entries": int(events.entries.sum()),
+=======
+            "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
+            "events": len(places),
+            "entries": int(entries.sum()),
+>>>>>>> 765e2a2736e397301cd51b4b50cb555e9e283b66
             "fifo_stalls": int(fifo),
             "ring_stalls": int(ring),
             "drain_stalls": int(drain),
@@ -256,7 +281,7 @@ def walk(  # type: ignore[no-untyped-def]
     last_fetch,
     row_end,
 ):
-    """Cycles of running a layer, and stalls for FIFOs, for the ring, and for the drain.
+    """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
 
     rows: (rows + 1, [segments, claim, done]). times, first, lengths, entries: see Events.
     target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
@@ -312,7 +337,7 @@ def walk(  # type: ignore[no-untyped-def]
                     issued, upto = taken[group] + count, taken[group]
                     row, fetch = at_row[group], at_fetch[group]
                     while row < announced:
-                        mine = owner[fetch] < 0 or owner[fetch] == group
+                        mine = owner[fetch, 0] <= group and group < owner[fetch, 1]
                         cycle = begun[row] + offsets[fetch]
                         if cycle > issued:
                             break
@@ -341,6 +366,11 @@ def walk(  # type: ignore[no-untyped-def]
                     if room > base:
                         ring_stalls += room - base
                         base = room
+<<<<<<< HEAD
         if y + 1 < len(rows):
             time = base + lengths[y]
     return paused + DRAIN_FINISH + 1, fifo_stalls, ring_stalls, drain_stalls
+=======
+        time = base + items
+    return paused + 1, fifo_stalls, ring_stalls, drain_stalls
+>>>>>>> 765e2a2736e397301cd51b4b50cb555e9e283b66

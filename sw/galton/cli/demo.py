@@ -112,12 +112,12 @@ def show_numbers(out: Console, outcome: Outcome) -> None:
 
 def show_cycles(out: Console, outcome: Outcome) -> None:
     """Counters of each layer."""
-    names = list(outcome.facts.layers[0].stalls)
+    names = list(outcome.facts.layers[0].timing.stalls)
     columns = [f"{name.replace('_', '/')}>" for name in names]
     rows = table("\nCycles, mean of all inferences", "layer", "cycles>", "utili-/sation>", "events>", "entries>", *columns)
     for layer in outcome.facts.layers:
-        stalls = [f"{layer.stalls[name]:,.0f}" for name in names]
-        used = f"{100 * layer.utilisation:.0f} %"
-        rows.add_row(layer.name, f"{layer.cycles:,.0f}", used, f"{layer.events:,.0f}", f"{layer.entries:,.0f}", *stalls)
+        stalls = [f"{layer.timing.stalls[name]:,.0f}" for name in names]
+        used = f"{100 * layer.timing.utilisation:.0f} %"
+        rows.add_row(layer.name, f"{layer.timing.cycles:,.0f}", used, f"{layer.events:,.0f}", f"{layer.entries:,.0f}", *stalls)
     out.print(rows)
     out.print()

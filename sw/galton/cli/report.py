@@ -27,6 +27,7 @@ def command(network: Path, inputs: Path, target: str, labels: Path | None, limit
     Exit code 1 where the Verilog and the models disagree.
     """
     from galton import storage
+    from galton.cli.clocks import clock
     from galton.cli.inputs import raw_inputs
     from galton.cli.results import finish
     from galton.cli.verification import verify
@@ -46,7 +47,7 @@ def command(network: Path, inputs: Path, target: str, labels: Path | None, limit
     if labels is not None:
         right = finish(checked.outputs, None, load_array(labels)[:limit])["right"]
         notes.append(f"Accuracy: {100 * right / len(values):.2f} %, {right} of {len(values)} right.")
-    facts = build(integers, compiled, checked, values, title=integers.name, notes=notes)
+    facts = build(integers, compiled, checked, values, title=integers.name, clock=clock(compiled.config.name), notes=notes)
     output.write_text(render(facts))
     result = {
         "file": str(output),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galton.image import Image
+
+if TYPE_CHECKING:
+    from galton.roofline import LayerCycles
 
 Ints = NDArray[np.int64]
 Profiles = list[list[dict[str, int]]]
@@ -22,8 +25,8 @@ class Verified:
     outputs: raw (n, rows, columns, channels) from Verilog. profiles: fields of PROFILE by inference and layer.
     cycles: of each inference, from its first input word to its last output word. speed: simulated cycles per second.
     mismatches: inferences whose outputs differ from the golden model; mispredictions: inferences whose counters differ from
-    the cycle model's. bounds: least possible mean cycles of each layer. Without counters in the
-    image (compile --no-profile) there are no profiles, and nothing to predict.
+    the cycle model's. layers: where the cycles went, by the hardware's counters. Without counters in the image
+    (compile --no-profile) there are no profiles, nothing to predict, and `layers` are the model's.
     """
 
     names: list[str]
@@ -33,7 +36,7 @@ class Verified:
     speed: float
     mismatches: int
     mispredictions: int
-    bounds: list[float]
+    layers: list[LayerCycles]
 
     @property
     def agrees(self) -> bool:
@@ -62,19 +65,19 @@ def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None 
     `progress` is called with inferences done and inferences in all; `text` is the Verilog where it is at hand.
     Raises MissingTool and HardwareMismatch as galton_sim does.
     """
-    from galton import cycles, golden
+    from galton import cycles, roofline
     from galton_sim.simulate import simulate
 
     result = simulate(image, raw, progress=progress, text=text)
-    expected = golden.run(image, raw)
-    predicted = cycles.predict(image, raw) if result.profiles[0] else result.profiles
+    model = cycles.Model(image, raw)
+    predicted, profiled = model.profiles(), bool(result.profiles[0])
     return Verified(
         names=[layer["name"] for layer in image.meta["layers"]],
         outputs=result.outputs,
         profiles=result.profiles,
         cycles=result.cycles,
         speed=result.total_cycles / result.seconds,
-        mismatches=int((result.outputs != expected).reshape(len(raw), -1).any(axis=1).sum()),
-        mispredictions=sum(real != model for real, model in zip(result.profiles, predicted, strict=True)),
-        bounds=np.mean(cycles.bounds(image, raw), axis=0).tolist(),
+        mismatches=int((result.outputs != model.outputs()).reshape(len(raw), -1).any(axis=1).sum()),
+        mispredictions=sum(real != due for real, due in zip(result.profiles, predicted, strict=True)) if profiled else 0,
+        layers=roofline.measured(model, result.profiles if profiled else predicted),
     )

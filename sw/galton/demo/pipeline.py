@@ -13,6 +13,7 @@ from rich.progress import Progress
 from safetensors.torch import save_file
 
 from galton import storage
+from galton.cli.clocks import clock
 from galton.cli.verification import Verified, verify
 from galton.compiler import CompiledNetwork
 from galton.compiler import compile as compile_network
@@ -83,6 +84,7 @@ def demonstrate(folder: Path, images: int, progress: Progress) -> Outcome:
         verified,
         raw,
         title="Handwritten digits",
+        clock=clock(TARGET),
         comparison=next(point.comparison for point in points if point.k == K),
         curve=points,
         chosen_k=K,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galton.roofline import LayerCycles
+
 Bools = NDArray[np.bool_]
 
 
@@ -66,7 +68,7 @@ class LayerFacts:
 
     bits: of a weight with its sign; weight_hits, count_hits: how many weights, and how many counts of all samples, have
     magnitude 0, 1, 2, ...; operations: dense multiply-accumulates; work: those with both operands non-zero, mean;
-    bound: least possible cycles, mean; cycles, events, entries and stalls: means of PROFILE; certificate: bound, width, margin.
+    timing: where the cycles went; events, entries: means of PROFILE; certificate: bound, width, margin.
     """
 
     name: str
@@ -78,17 +80,10 @@ class LayerFacts:
     count_hits: list[int]
     operations: int
     work: float
-    cycles: float
-    bound: float
+    timing: LayerCycles
     events: float
     entries: float
-    stalls: dict[str, float]
     certificate: dict[str, Any]
-
-    @property
-    def utilisation(self) -> float:
-        """Bound over cycles, 0..1."""
-        return self.bound / self.cycles if self.cycles else 0.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +104,7 @@ class Facts:
     curve: list[Point] = field(default_factory=list)
     chosen_k: float | None = None
     notes: list[str] = field(default_factory=list)
+    advice: str = ""
 
     @property
     def latency(self) -> float:
@@ -118,4 +114,4 @@ class Facts:
     @property
     def utilisation(self) -> float:
         """The layers' bounds over all cycles, 0..1."""
-        return sum(layer.bound for layer in self.layers) / self.cycles if self.cycles else 0.0
+        return sum(layer.timing.bound for layer in self.layers) / self.cycles if self.cycles else 0.0

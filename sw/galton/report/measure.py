@@ -10,28 +10,32 @@ import numpy as np
 
 from galton import reference
 from galton.compiler import CompiledNetwork
+from galton.metrics import pairs
 from galton.network import Ints, Layer, Network
 from galton.report.facts import LayerFacts, MemoryFacts
+from galton.roofline import LayerCycles
 from galton.summary import memories
-
-STALLS = ("fifo_stalls", "ring_stalls", "drain_stalls")
 
 
 def measure(
-    network: Network, compiled: CompiledNetwork, raw: Ints, profiles: Sequence[dict[str, float]], bounds: Sequence[float]
+    network: Network,
+    compiled: CompiledNetwork,
+    raw: Ints,
+    profiles: Sequence[dict[str, float]],
+    timings: Sequence[LayerCycles],
 ) -> list[LayerFacts]:
     """Facts of every layer.
 
     network: as quantized, before padding. raw: inputs (n, rows, columns, channels) for the histograms. profiles: mean counters of
-    each layer; bounds: least possible mean cycles of each.
+    each layer; timings: where its cycles went.
     """
     traces = reference.trace(network, raw, count_bits=compiled.config.count_bits)
     proofs = compiled.certificates
-    parts = zip(network.layers, traces, profiles, bounds, proofs, strict=True)
-    return [facts(layer, trace.counts, profile, bound, certificate(proof)) for layer, trace, profile, bound, proof in parts]
+    parts = zip(network.layers, traces, profiles, timings, proofs, strict=True)
+    return [facts(layer, trace.counts, profile, timing, certificate(proof)) for layer, trace, profile, timing, proof in parts]
 
 
-def facts(layer: Layer, counts: Ints, profile: dict[str, float], bound: float, proof: dict[str, Any]) -> LayerFacts:
+def facts(layer: Layer, counts: Ints, profile: dict[str, float], timing: LayerCycles, proof: dict[str, Any]) -> LayerFacts:
     """Facts of one layer, whose input counts are (n, rows, columns, channels)."""
     return LayerFacts(
         name=layer.name,
@@ -43,11 +47,9 @@ def facts(layer: Layer, counts: Ints, profile: dict[str, float], bound: float, p
         count_hits=np.bincount(np.abs(counts).reshape(-1)).tolist(),
         operations=layer.dense_operations,
         work=work(layer, counts),
-        cycles=profile["cycles"],
-        bound=bound,
+        timing=timing,
         events=profile["events"],
         entries=profile["entries"],
-        stalls={name: profile[name] for name in STALLS},
         certificate=proof,
     )
 
@@ -72,15 +74,7 @@ def weight_bits(layer: Layer) -> int:
 
 def work(layer: Layer, counts: Ints) -> float:
     """Multiply-accumulates of a mean inference whose weight and count are both non-zero."""
-    top, bottom, left, right = layer.padding
-    present = np.pad((counts != 0).mean(axis=0), ((top, bottom), (left, right), (0, 0)))
-    used = (layer.weights != 0).sum(axis=0)
-    (rows, columns), (down, across) = layer.map_shape, layer.stride
-    total = 0.0
-    for y, x in np.ndindex(used.shape[:2]):
-        reached = present[y : y + rows * down : down, x : x + columns * across : across]
-        total += float(reached[:rows, :columns].sum(axis=(0, 1)) @ used[y, x])
-    return total
+    return pairs(layer, counts) / len(counts)
 
 
 def memory_facts(compiled: CompiledNetwork) -> list[MemoryFacts]:

@@ -95,26 +95,3 @@ def percentages(values: list[int]) -> list[float]:
     kept = [*values[:MOST_HITS], *[0] * (MOST_HITS - len(values)), sum(values[MOST_HITS:])]
     total = sum(values) or 1
     return [100 * value / total for value in kept]
-
-
-def cycles_by_layer(layers: list[LayerFacts]) -> str:
-    """Mean cycles of each layer: the bound and the rest."""
-    with figure(7.6, 0.46 * len(layers) + 1.15) as (drawing, result):
-        axes = drawing.add_subplot()
-        places = range(len(layers))
-        bounds = [min(layer.bound, layer.cycles) for layer in layers]
-        rest = [layer.cycles - bound for layer, bound in zip(layers, bounds, strict=True)]
-        axes.barh(places, bounds, color=ACCENT, label="least possible", height=0.62)
-        axes.barh(places, rest, left=bounds, color=SECOND, label="overhead", height=0.62)
-        for place, layer in zip(places, layers, strict=True):
-            axes.annotate(
-                f"{layer.cycles:,.0f}", (layer.cycles, place), (5, 0), textcoords="offset points", va="center", color=INK
-            )
-        axes.set_yticks(places, [layer.name for layer in layers])
-        axes.invert_yaxis()
-        axes.margins(x=0.12)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.grid(axis="x")
-        axes.set_xlabel("cycles per inference, mean")
-        axes.legend(loc="lower right")
-    return result[0]
