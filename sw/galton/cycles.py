@@ -234,15 +234,9 @@ class Plan:
             row.end,
         )
         return {
-<<<<<<< HEAD
-            "cycles": setup(self.parsed) + int(cycles),
+            "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
             "events": int(trace.events[index]),
             "entries": int(events.entries.sum()),
-=======
-            "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
-            "events": len(places),
-            "entries": int(entries.sum()),
->>>>>>> 765e2a2736e397301cd51b4b50cb555e9e283b66
             "fifo_stalls": int(fifo),
             "ring_stalls": int(ring),
             "drain_stalls": int(drain),
@@ -366,11 +360,6 @@ def walk(  # type: ignore[no-untyped-def]
                     if room > base:
                         ring_stalls += room - base
                         base = room
-<<<<<<< HEAD
         if y + 1 < len(rows):
             time = base + lengths[y]
-    return paused + DRAIN_FINISH + 1, fifo_stalls, ring_stalls, drain_stalls
-=======
-        time = base + items
     return paused + 1, fifo_stalls, ring_stalls, drain_stalls
->>>>>>> 765e2a2736e397301cd51b4b50cb555e9e283b66
