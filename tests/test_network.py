@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from galton.errors import CalibrationError
 from galton.network import NONE, Activation, Layer, Network
 
 
@@ -54,8 +55,9 @@ def test_shapes(changes, map_shape, output_shape):
         ({"bias": np.ones((4, 1), np.int64)}, r"conv: bias has shape \(4, 1\), not \(4,\)"),
         ({"shift": 13}, r"conv: shift must be one of \(12, 16, 20, 24\), not 13"),
         ({"weights": np.ones((4, 17, 1, 2), np.int64)}, "is larger than 16"),
-        ({"stride": (5, 1)}, r"stride \(5, 1\) is not in 1\.\.4"),
-        ({"stride": (0, 1)}, r"stride \(0, 1\) is not in 1\.\.4"),
+        ({"stride": (1, 5)}, r"stride \(1, 5\) is not in 1\.\.64 and 1\.\.4"),
+        ({"stride": (65, 1)}, r"stride \(65, 1\) is not in 1\.\.64 and 1\.\.4"),
+        ({"stride": (0, 1)}, r"stride \(0, 1\) is not in 1\.\.64 and 1\.\.4"),
         ({"pool": (1, 17)}, r"pool \(1, 17\) is not in 1\.\.16"),
         ({"low": -1, "high": 200}, r"-1\.\.200 is not a range of raw bytes"),
         ({"low": 1}, r"1\.\.255 is not a range of raw bytes"),
@@ -173,7 +175,7 @@ def test_raw_inputs_round_half_up_and_clamp():
     network = Network("net", (1, 1, 3), (last(3),), input_scale=0.5, input_low=-128, input_high=127)
     raw = network.raw_input(np.array([[[[0.25, -0.25, 1.3]]], [[[100.0, -100.0, -0.26]]]]))
     assert raw.reshape(2, 3).tolist() == [[1, 0, 3], [127, -128, -1]]
-    with pytest.raises(ValueError, match=r"net takes inputs of shape \(n, 1, 1, 3\), not \(1, 3\)"):
+    with pytest.raises(CalibrationError, match=r"net takes inputs of shape \(n, 1, 1, 3\), not \(1, 3\)"):
         network.raw_input(np.zeros((1, 3)))
-    with pytest.raises(ValueError, match=r"The input at \[0, 0, 0, 1\] is nan"):
+    with pytest.raises(CalibrationError, match=r"Input 0 has nan at \(0, 0, 1\), not a finite number"):
         network.raw_input(np.array([[[[0, np.nan, 0]]]]))

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galton.errors import CalibrationError
 from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, MULTIPLIER_BITS, SHIFTS
+from galton.ranges import Cut, rounded
 
 Ints = NDArray[np.int64]
 
@@ -95,8 +97,8 @@ class Layer:
         limit = MAXIMUM_WINDOW if self.elementwise else MAXIMUM_KERNEL
         if not max(self.weights.shape[1:3]) <= limit:
             raise ValueError(f"{self.name}: kernel {self.weights.shape[1:3]} is larger than {limit}")
-        if not (1 <= min(self.stride) and max(self.stride) <= MAXIMUM_STRIDE):
-            raise ValueError(f"{self.name}: stride {self.stride} is not in 1..{MAXIMUM_STRIDE}")
+        if not (1 <= min(self.stride) and self.stride[0] <= MAXIMUM_WINDOW and self.stride[1] <= MAXIMUM_STRIDE):
+            raise ValueError(f"{self.name}: stride {self.stride} is not in 1..{MAXIMUM_WINDOW} and 1..{MAXIMUM_STRIDE}")
         if not (1 <= min(self.pool) and max(self.pool) <= MAXIMUM_POOL):
             raise ValueError(f"{self.name}: pool {self.pool} is not in 1..{MAXIMUM_POOL}")
         if not (-128 <= self.low <= 0 <= self.high <= (127 if self.low < 0 else 255)):
@@ -136,7 +138,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in order; each consumes a raw tensor from before, reshaped where it is fully connected, and may add another one.
+    """Layers in order; each consumes a raw tensor from before, in rows of any length or as one pixel, and may add another one.
 
     Tensor 0 is the network's input, tensor i + 1 the output of layer i; the last one is the network's output.
 
@@ -171,7 +173,7 @@ class Network:
             if not (0 <= taken <= index and NONE <= added <= index):
                 raise ValueError(f"{layer.name} takes tensor {taken} and adds {added}; there are 0..{index} before it")
             shape = self.tensor_shape(taken)
-            if layer.input_shape not in (shape, (1, 1, prod(shape))):
+            if layer.input_shape != (1, 1, prod(shape)) and not _same_pixels(layer.input_shape, shape):
                 raise ValueError(f"{layer.name} takes an input of shape {layer.input_shape}, but gets {shape}")
             if (added != NONE) != (layer.residual_multiplier > 0):
                 raise ValueError(f"{layer.name} adds tensor {added} with a residual_multiplier of {layer.residual_multiplier}")
@@ -208,14 +210,18 @@ class Network:
     def raw_input(self, values: NDArray[np.floating[Any]]) -> Ints:
         """Raw integers of real inputs (n, rows, columns, channels): round(value / input_scale), clamped.
 
-        Raises ValueError for a wrong shape or values that are not finite.
+        Raises CalibrationError for a wrong shape or values that are not finite.
         """
+        return self.cut_input(values)[0]
+
+    def cut_input(self, values: NDArray[np.floating[Any]]) -> tuple[Ints, Cut]:
+        """`raw_input`, and what was clamped."""
         if values.shape[1:] != self.input_shape:
             shape = ", ".join(map(str, self.input_shape))
-            raise ValueError(f"{self.name} takes inputs of shape (n, {shape}), not {values.shape}")
-        if not np.isfinite(values).all():
-            first = np.argwhere(~np.isfinite(values))[0].tolist()
-            raise ValueError(f"The input at {first} is {values[tuple(first)]}, not a finite number")
-        raw = np.floor(values / self.input_scale + 0.5)
-        clipped: Ints = np.clip(raw, self.input_low, self.input_high).astype(np.int64)
-        return clipped
+            raise CalibrationError(f"{self.name} takes inputs of shape (n, {shape}), not {values.shape}")
+        return rounded(values, self.input_scale, self.input_low, self.input_high)
+
+
+def _same_pixels(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """Whether both are the same bytes, in rows of perhaps other lengths."""
+    return one[2] == other[2] and prod(one) == prod(other)
