@@ -124,14 +124,28 @@ def simulate(
 
 
 def check(image: Image, raw: NDArray[Any], **options: Any) -> Simulation:
-    """`simulate`, and the proof that outputs are golden.run's and every counter is cycles.predict's.
+    """`simulate`, and the proof that outputs are golden.run's, every counter is cycles.predict's, and nothing else takes time.
 
     Raises HardwareMismatch naming the first inference and place, or layer and counter, that differ.
     """
     simulation = simulate(image, raw, **options)
     expect_outputs(simulation.outputs, golden.run(image, raw))
     expect_profiles(simulation.profiles, cycles.predict(image, raw), [layer["name"] for layer in image.meta["layers"]])
+    if options.get("seed") is None:
+        expect_cycles(simulation, image)
     return simulation
+
+
+def expect_cycles(simulation: Simulation, image: Image) -> None:
+    """Raise HardwareMismatch unless an inference without pauses takes what its layers and the transfers do.
+
+    The core is disabled before each, so that its counters can be read: it wakes up first.
+    """
+    around = cycles.transfers(image) + cycles.waking(image.config)
+    for inference, (found, layers) in enumerate(zip(simulation.cycles, simulation.profiles, strict=True)):
+        due = sum(layer["cycles"] for layer in layers) + around
+        if found != due:
+            raise HardwareMismatch(f"Inference {inference} took {found} cycles from its first word to its last, {due} predicted")
 
 
 def expect_outputs(hardware: NDArray[np.int64], model: NDArray[np.int64]) -> None:

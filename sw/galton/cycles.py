@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from galton import golden
 from galton.config import Config
-from galton.decode import ParsedLayer, segment_entries, vector_ends
-from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NORM_BITS, ROW
+from galton.decode import ParsedLayer, header, segment_entries, vector_ends
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, ROW
 from galton.image import Image
 from galton.network import Ints
 
@@ -39,6 +39,8 @@ DRAIN_FINISH = 17
 """Cycles from the end of the last fetch to the layer's last cycle."""
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
+LOADING, GIVING = 5, 3
+"""Cycles for each word of the input and of the output."""
 LOAD_TAIL = 4
 """Cycles until the last channel's multiplier is in place."""
 
@@ -84,6 +86,18 @@ class Model:
     def demands(self) -> list[list[Demands]]:
         """For each input and layer what it asks of each part of the machine."""
         return [[plan.demands(trace, index) for plan, trace in self.layers] for index in self.inputs]
+
+
+def transfers(image: Image) -> int:
+    """Cycles of an inference outside its layers: the input in, counters written, the output out, with streams that never wait."""
+    network = header(image)
+    layer = 1 + 2 * (PROFILE.words if network["profile_base"] else 1)
+    return LOADING * network["input_words"] + layer * len(image.meta["layers"]) + GIVING * network["output_words"]
+
+
+def waking(config: Config) -> int:
+    """Cycles from enabling a core to taking the first word: accumulators are cleared, NETWORK is read."""
+    return config.accumulator_words + NETWORK.words + 2
 
 
 def setup(parsed: ParsedLayer) -> int:
