@@ -10,8 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import EVERY, random_inputs, random_network, residual_network
 
+from galton import compiler, decode
 from galton.compiler import compile
-from galton.errors import CalibrationError, HardwareMismatch, MissingTool
+from galton.compiler.place import Placement, lead, program_size, tensor_words
+from galton.errors import CalibrationError, FitError, HardwareMismatch, MissingTool
+from galton.format import PROFILE
 from galton.network import Activation, Layer, Network
 from galton_sim import harness, simulate, verilator
 
@@ -193,3 +196,38 @@ def test_waveforms(tmp_path):
     image, raw = case("tiny", 3)
     simulate.simulate(image, raw[:1], vcd=tmp_path / "core.vcd")
     assert "$var wire" in (tmp_path / "core.vcd").read_text()
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("name", ["tiny", "ecp5-25", "ecp5-85", "three-by-five"])
+def test_outputs_as_far_over_their_inputs_as_they_may_lie(monkeypatch, name):
+    """Chains whose every output begins `lead` words above its input, or where that ends if all is read before."""
+
+    def at_the_limit(network, geometries, *, profile):
+        words = [tensor_words(network.tensor_shape(tensor)) for tensor in range(len(network.layers) + 1)]
+        starts = [0]
+        for geometry in geometries:
+            starts.append(starts[-1] + lead(geometry))
+        program = program_size(geometries)
+        fixed = program + PROFILE.words * len(network.layers) * profile
+        tensors = [fixed + start - min(starts) for start in starts]
+        needed = max(base + size for base, size in zip(tensors, words, strict=True))
+        return Placement(tuple(tensors), tuple(words), program * profile, fixed, needed)
+
+    monkeypatch.setattr(compiler, "place", at_the_limit)
+    config, over = EVERY[name], 0
+    text = simulate.core_text(config)
+    for seed in range(12):
+        drawn = random_network(seed, config)
+        layers = tuple(dataclasses.replace(layer, residual_multiplier=0) for layer in drawn.layers)
+        if drawn.inputs != tuple(range(len(layers))):
+            continue
+        network = dataclasses.replace(drawn, layers=layers, residuals=())
+        try:
+            image = compiler.compile(network, config).image
+        except FitError:
+            continue
+        bases = [(parsed.layer["input_base"], parsed.layer["output_base"]) for parsed in decode.parse(image)]
+        over += sum(given < taken + tensor_words(layer.input_shape) for layer, (taken, given) in zip(layers, bases, strict=True))
+        simulate.check(image, random_inputs(seed, network), text=text, seed=seed)
+    assert over > 5

@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from amaranth.hdl import ClockDomain, Elaboratable, Module, ResetInserter, Signal, Value
+from amaranth.hdl import ClockDomain, Const, Elaboratable, Module, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 
 from galton.config import Config
@@ -113,16 +113,16 @@ def turns(dut: Any, first: int = 1) -> Any:
     return testbench
 
 
-def data_memory(dut: Any, words: list[int], seed: Any = 0, turn: str = "turn") -> Any:
+def data_memory(dut: Any, words: list[int], seed: Any = 0, turn: str | None = "turn") -> Any:
     """A background testbench that serves `dut`'s port of the data memory from `words`; nonsense where nothing was asked for.
 
-    `turn` names the signal that says whose the port is.
+    `turn` names the signal that says whose the port is, None where it is always `dut`'s.
     """
     rng = Random(f"memory {seed}")
     write = getattr(dut, "write", None)
 
     async def testbench(ctx: Any) -> None:
-        signals = [getattr(dut, turn), dut.address] + ([write, dut.write_data] if write is not None else [])
+        signals = [getattr(dut, turn) if turn else Const(1), dut.address] + ([write, dut.write_data] if write is not None else [])
         async for _, _, own, address, *rest in ctx.tick().sample(*signals):
             writing = bool(rest and rest[0])
             if writing:

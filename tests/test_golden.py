@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,7 +186,7 @@ def plain(name: str) -> Image:
         (ROW, FIRST_ROW, {"done": 1}, "do not complete"),
         (ROW, FIRST_ROW, {"weight_base": (1 << 20) - 1}, "walks to address"),
         (LAYER, FIRST_LAYER, {"dynamic": 1}, "dynamic without samples"),
-        (LAYER, FIRST_LAYER, {"elementwise": 1, "input_channels": 2}, "gives 4 channels of 3, each from its own"),
+        (LAYER, FIRST_LAYER, {"elementwise": 1, "input_channels": 2}, "gives [48] channels of 3, each from its own"),
         (NETWORK, 0, {"input_words": 1}, "input of 1 words at"),
         (NETWORK, 0, {"output_base": 1}, "output of 30 words at 1 does not fit"),
     ],
@@ -215,8 +216,8 @@ def summed(name: str) -> Image:
     [
         ({"residual_base": 0}, r"conv2 cannot run: its residual_base 0 with 30 words leaves"),
         ({"residual_base": (1 << 20) - 1}, "conv2 cannot run: its residual_base 1048575 with 30 words leaves"),
-        ({"residual_base": "output_base"}, "conv2 cannot run: its output overlaps what it takes or adds"),
-        ({"output_base": "residual_base"}, "conv2 cannot run: its output overlaps what it takes or adds"),
+        ({"output_base": ("residual_base", 1)}, "conv2 cannot run: its output overwrites what it takes or adds"),
+        ({"output_base": ("residual_base", 29)}, "conv2 cannot run: its output overwrites what it takes or adds"),
         ({"pooled": 1, "pool_y": 0, "pool_x": 1}, "conv2 cannot run: it both adds a tensor and pools"),
         (
             {"dynamic": 1, "bypass": 0, "samples": 9, "input_base": "residual_base", "output_base": "input_base"},
@@ -225,14 +226,15 @@ def summed(name: str) -> Image:
     ],
 )
 @pytest.mark.parametrize("name", ["tiny", "up5k"])
-def test_sums_that_cannot_run_are_refused(name: str, changes: dict[str, int | str], message: str) -> None:
+def test_sums_that_cannot_run_are_refused(name: str, changes: dict[str, Any], message: str) -> None:
     image, raw = summed(name), np.random.default_rng(1).integers(0, 256, size=(2, 5, 6, 4))
     position = FIRST_LAYER + 2 * (LAYER.words + 6 * ROW.words + 4 * CHANNEL.words)
     layer = golden.parse(image)[2].layer
     assert golden.run(patched(image, LAYER, position, dynamic=1, bypass=0, samples=9), raw).any()
     assert (golden.run(patched(image, LAYER, position, residual_multiplier=98), raw) != golden.run(image, raw)).any()
     assert (golden.run(patched(image, LAYER, position, signed_residual=1), raw) != golden.run(image, raw)).any()
-    numbers = {key: layer[value] if isinstance(value, str) else value for key, value in changes.items()}
+    places = {key: value if isinstance(value, tuple) else (value, 0) for key, value in changes.items()}
+    numbers = {key: layer[value] + more if isinstance(value, str) else value for key, (value, more) in places.items()}
     with pytest.raises(ImageError, match=message):
         golden.run(patched(image, LAYER, position, **numbers), raw)
 
@@ -252,11 +254,13 @@ def test_flipped_bits_of_a_program_run_or_are_refused(name: str) -> None:
     assert 50 < refused < 300
 
 
-def test_overlapping_tensors_are_refused() -> None:
+@pytest.mark.parametrize("more", [7, 29])
+def test_outputs_over_inputs_still_to_be_read_are_refused(more: int) -> None:
     image = plain("tiny")
     base = golden.parse(image)[0].layer["input_base"]
-    with pytest.raises(ImageError, match="conv0 cannot run: its output overlaps what it takes or adds"):
-        golden.run(patched(image, LAYER, FIRST_LAYER, output_base=base + 1), np.ones((1, 5, 6, 4), np.int64))
+    assert golden.run(patched(image, LAYER, FIRST_LAYER, output_base=base + 6), np.ones((1, 5, 6, 4), np.int64)).any()
+    with pytest.raises(ImageError, match="conv0 cannot run: its output overwrites what it takes or adds before that is read"):
+        golden.run(patched(image, LAYER, FIRST_LAYER, output_base=base + more), np.ones((1, 5, 6, 4), np.int64))
 
 
 @pytest.mark.parametrize("name", ["tiny", "up5k"])

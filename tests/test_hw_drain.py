@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from galton import arith, cycles
+from galton.config import WIDTHS
 from galton.format import SHIFTS, WORD_BYTES
 from galton_hw.drain import Drain
 from galton_hw.group import Group
@@ -23,17 +24,30 @@ SHAPES = {
     "right": {"output_rows": 5, "columns": 1, "group_channels": 5, "left": 0, "right": 2, "ring_rows": 3},
     "one byte over": {"output_rows": 1, "columns": 1, "group_channels": 17, "left": 0, "right": 0, "ring_rows": 1, "groups": 1},
     "pooled": {"output_rows": 4, "columns": 4, "group_channels": 2, "left": 0, "right": 1, "ring_rows": 3, "pool": (2, 2)},
+    "one word": {
+        "output_rows": 6,
+        "columns": 6,
+        "group_channels": 4,
+        "left": 0,
+        "right": 0,
+        "ring_rows": 2,
+        "pool": (3, 3),
+        "groups": 1,
+    },
+    "few": {"output_rows": 3, "columns": 5, "group_channels": 1, "left": 1, "right": 1, "ring_rows": 2, "groups": 8},
+    "pairs": {"output_rows": 3, "columns": 2, "group_channels": 2, "left": 1, "right": 1, "ring_rows": 2, "groups": 4},
 }
 
 
 class Drained:
     """A layer's accumulators at random, the groups that hand them out, and the data memory that gives and takes tensors.
 
-    residual: "signed" or "unsigned" bytes are added, or None.
+    residual: "signed" or "unsigned" bytes are added, or None. width: Config.drain_width. in_place: the output overwrites them.
     """
 
-    def __init__(self, shape, seed, done_gap, residual=None):
-        self.config = replace(CONFIG, groups=shape.get("groups", CONFIG.groups))
+    def __init__(self, shape, seed, done_gap, residual=None, width=1, in_place=False):
+        self.config = replace(CONFIG, groups=shape.get("groups", CONFIG.groups), drain_width=width)
+        self.residual_base = BASE if in_place else RESIDUAL_BASE
         rng = self.rng = Random(f"{shape} {seed}")
         self.rows, self.columns, self.done_gap = shape["output_rows"], shape["columns"], done_gap
         self.channels = shape["group_channels"]
@@ -60,7 +74,7 @@ class Drained:
             pool_y=self.pool[0] - 1,
             pool_x=self.pool[1] - 1,
             residual=int(residual is not None),
-            residual_base=RESIDUAL_BASE if residual else 0,
+            residual_base=self.residual_base if residual else 0,
             signed_residual=int(residual == "signed"),
             residual_multiplier=rng.choice([1, 999, (1 << 16) - 1]) if residual else 0,
         )
@@ -120,7 +134,8 @@ class Drained:
                         values = arrived[1][group][arrived[2]]
                     ctx.set(dut.accumulators[group], values)
 
-        memory = [circuits.turns(dut, 0), circuits.data_memory(dut, self.memory)]
+        port = "turn" if self.config.data_ports == 1 else None
+        memory = [circuits.turns(dut, 0), circuits.data_memory(dut, self.memory, turn=port)]
         circuits.simulate(dut, load, background=[*memory, groups, circuits.monitor(signals, self.seen)])
         return [cycle for cycle in self.seen if not cycle["rest"]]
 
@@ -132,7 +147,7 @@ class Drained:
         """The bytes that must stand in memory."""
         layer, groups = self.layer, range(self.config.groups)
         raw = np.zeros((self.rows, self.columns, layer["output_channels"]), np.int64)
-        octets = np.array(self.before[RESIDUAL_BASE:], "<u4").view(np.int8 if layer["signed_residual"] else np.uint8)
+        octets = np.array(self.before[self.residual_base :], "<u4").view(np.int8 if layer["signed_residual"] else np.uint8)
         added = octets[: raw.size].reshape(raw.shape).astype(np.int64) * layer["residual_multiplier"]
         for y, x, channel in np.ndindex(raw.shape):
             group, within = divmod(channel, self.channels)
@@ -153,11 +168,22 @@ CASES = [(shape, None) for shape in SHAPES] + [
 ]
 
 
-@pytest.mark.parametrize("done_gap", [0.0, 0.5, 0.97])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("done_gap", [0.0, 0.8])
 @pytest.mark.parametrize(("shape", "residual"), CASES)
-def test_drain(shape, residual, done_gap):
-    """A residual changes the tensor, but not which word is fetched and when."""
-    drained = Drained(SHAPES[shape], done_gap, done_gap, residual)
+def test_drain(shape, residual, done_gap, width):
+    """With one activation a cycle, a residual changes the tensor, but not which word is fetched and when."""
+    check(Drained(SHAPES[shape], done_gap, done_gap, residual, width))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("shape", ["plain", "borders", "one byte over", "few", "pairs"])
+def test_output_over_the_residual(shape, width):
+    check(Drained(SHAPES[shape], 5, 0.3, "signed", width, in_place=True))
+
+
+def check(drained):
+    """The tensor, the fetches of every row, the end."""
     seen, layer = drained.run(), drained.layer
 
     # The tensor, and nothing else.
@@ -170,8 +196,7 @@ def test_drain(shape, residual, done_gap):
 
     # Every row's fetches: order, owners, words, times.
     row = drained.fetches()
-    every = (1 << drained.config.groups) - 1
-    owners = [every if group < 0 else 1 << group for group in row.group.tolist()]
+    owners = [(1 << beyond) - (1 << first) for first, beyond in row.groups.tolist()]
     found = [(time, cycle["fetch"], cycle["fetch_word"]) for time, cycle in enumerate(seen) if cycle["fetch"]]
     assert len(found) == len(owners) * drained.rows
     begun = before = before_end = None
@@ -181,7 +206,7 @@ def test_drain(shape, residual, done_gap):
         assert [time - begun for time, _, _ in part] == row.offsets.tolist()
         assert [fetch for _, fetch, _ in part] == owners
         ring = y % layer["ring_rows"] * layer["row_words"]
-        assert [word for _, _, word in part] == words_of(layer, ring, drained.config.groups)
+        assert [word for _, _, word in part] == words_of(layer, ring, drained.config)
         # As early as the groups, the last fetch before and its activations allow, and no earlier.
         done = next(time for time, cycle in enumerate(seen) if min(cycle["done"]) > y)
         earliest = [done + 1] if before is None else [done + 1, before + 2, before_end]
@@ -190,21 +215,21 @@ def test_drain(shape, residual, done_gap):
         assert seen[before]["row_drained"]
     assert sum(cycle["row_drained"] for cycle in seen) == drained.rows
     finished = [time for time, cycle in enumerate(seen) if cycle["finished"]]
-    assert finished[0] == before_end + Drain.finish_cycles
+    assert finished[0] == before_end + cycles.drain_finish(drained.config)
 
-    # The norm has all of it by then: the flushed word leaves time to count the one before.
-    words = [{"write": cycle["final"], "word": cycle["write_data"]} for cycle in seen[: finished[0] + 1]]
-    norm = circuits.run(Norm(), words, ["total"], idle={"signed_raw": 1, "dead_zone": 3})
+    # The sequencer takes the norm three cycles later. It has all of it: a flushed word leaves time to count the one before.
+    words = [{"write": cycle["final"], "word": cycle["write_data"]} for cycle in seen[: finished[0] + 1]] + [{"write": 0}] * 3
+    norm = circuits.run(Norm(wide=drained.config.drain_width > 1), words, ["total"], idle={"signed_raw": 1, "dead_zone": 3})
     octets = np.array(expected, "<u4").view(np.int8).tolist()
     assert norm[-1]["total"] == arith.norm(octets, 3)
 
 
-def words_of(layer, ring, groups):
-    """Accumulator words of a row's fetches: every group walks a pixel's vectors anew."""
+def words_of(layer, ring, config):
+    """Accumulator words of a row's fetches: every group, or few together, walk a pixel's vectors anew."""
     vectors = layer["vectors"] + 1
     words = list(range(ring, ring + layer["left_words"]))
     place = ring + layer["left_words"]
     for _ in range(layer["output_columns"] + 1):
-        words += list(range(place, place + vectors)) * groups
+        words += list(range(place, place + vectors)) * (config.groups // config.fetched_groups(layer["group_channels"]))
         place += vectors
     return words + list(range(place, place + layer["right_words"]))

@@ -1,15 +1,18 @@
 """Rescaling against arith.requantize, multipliers loaded as they are or scaled by arith.dynamic_multiplier."""
 
+from dataclasses import replace
 from random import Random
 
 import circuits
 import pytest
 
 from galton import arith
+from galton.config import WIDTHS
 from galton.format import SHIFTS, TOTAL_BITS
 from galton_hw.rescale import Rescale
 
-CONFIG = circuits.DENSE
+CONFIG = replace(circuits.DENSE, groups=1)
+EACH = pytest.mark.parametrize("width", WIDTHS)
 IDLE = {"i_valid": 0, "load.bias": 0, "load.multiplier": 0}
 LIMIT = 1 << (TOTAL_BITS - 1)
 ACCUMULATOR = 1 << (CONFIG.accumulator_bits - 1)
@@ -34,47 +37,66 @@ def fitting(rng, multiplier, bias):
     return rng.choice([low, high, rng.randint(low, high), rng.randint(max(low, -300), min(high, 300))])
 
 
-def run(config_layer, stimuli, channels, used, accumulators, biases, rng, gap, residuals=None):
+def bundles_of(channels, width):
+    """The channels of each of a pixel's bundles."""
+    vectors = [range(channels)[first : first + CONFIG.lanes] for first in range(0, channels, CONFIG.lanes)]
+    return [vector[first : first + width] for vector in vectors for first in range(0, len(vector), width)]
+
+
+def run(config_layer, stimuli, width, used, accumulators, biases, rng, gap, residuals=None):
     """Check raws, their times and the ends of pixels of `accumulators` after the loading in `stimuli`."""
     residuals = residuals or [0] * len(accumulators)
-    shift = SHIFTS[config_layer["shift"]]
-    begin, fed = len(stimuli), []
-    for accumulator, residual in zip(accumulators, residuals, strict=True):
-        while rng.random() < gap:
-            stimuli.append({"accumulator": rng.randrange(-ACCUMULATOR, ACCUMULATOR), "residual": rng.randrange(256)})
-        fed.append(len(stimuli))
-        stimuli.append({"i_valid": 1, "accumulator": accumulator, "residual": residual & 255})
+    shift, channels = SHIFTS[config_layer["shift"]], config_layer["output_channels"]
+    begin, fed, first = len(stimuli), [], 0
+
+    def noise():
+        """What stands in places that hold nothing."""
+        return [rng.randrange(-ACCUMULATOR, ACCUMULATOR) for _ in range(width)], [rng.randrange(256) for _ in range(width)]
+
+    while first < len(accumulators):
+        for bundle in bundles_of(channels, width):
+            while rng.random() < gap:
+                stimuli.append(dict(zip(("accumulators", "residuals"), noise(), strict=True)))
+            sums, added = noise()
+            for place, channel in enumerate(bundle):
+                fed.append((len(stimuli), place, channel))
+                sums[place], added[place] = accumulators[first + channel], residuals[first + channel] & 255
+            stimuli.append({"i_valid": 1, "accumulators": sums, "residuals": added})
+        first += channels
     stimuli += [{}] * (Rescale.latency + 1)
     stimuli[0] |= {"layer": config_layer}
     stimuli[begin] |= {"load.active": 0}
-    watch = ["o_valid", "raw", "o_last_channel", "last_channel"]
-    seen = circuits.run(Rescale(CONFIG), stimuli, watch, idle=IDLE)
-    assert [time for time, cycle in enumerate(seen) if cycle["o_valid"]] == [time + Rescale.latency for time in fed]
-    for index, (time, accumulator) in enumerate(zip(fed, accumulators, strict=True)):
-        channel = index % channels
+    watch = ["o_valid", "raws", "o_last_channel", "last_channel"]
+    seen = circuits.run(Rescale(replace(CONFIG, drain_width=width)), stimuli, watch, idle=IDLE)
+    times = sorted({time for time, _, _ in fed})
+    assert [time for time, cycle in enumerate(seen) if cycle["o_valid"]] == [time + Rescale.latency for time in times]
+    for index, ((time, place, channel), accumulator) in enumerate(zip(fed, accumulators, strict=True)):
         added = residuals[index] * config_layer["residual_multiplier"]
         low, high = config_layer["low"], config_layer["high"]
         expected = arith.requantize(accumulator, used[channel], biases[channel], shift, low, high, added)
-        assert seen[time + Rescale.latency]["raw"] == expected & 255, (index, accumulator)
-        assert seen[time]["last_channel"] == seen[time + Rescale.latency]["o_last_channel"] == (channel == channels - 1)
+        assert seen[time + Rescale.latency]["raws"][place] == expected & 255, (index, accumulator)
+        last = channel in bundles_of(channels, width)[-1]
+        assert seen[time]["last_channel"] == seen[time + Rescale.latency]["o_last_channel"] == last
 
 
+@EACH
 @pytest.mark.parametrize("shift", range(len(SHIFTS)))
 @pytest.mark.parametrize(("low", "high", "channels", "gap"), [(0, 255, 5, 0.0), (-128, 127, 3, 0.5), (-3, 0, 1, 0.2)])
-def test_static(shift, low, high, channels, gap):
+def test_static(shift, low, high, channels, gap, width):
     rng = Random(f"{shift} {low} {channels}")
     multipliers = [rng.choice([0, 1, (1 << 16) - 1, rng.getrandbits(16), rng.getrandbits(9)]) for _ in range(channels)]
     biases = [rng.choice([-LIMIT, LIMIT - 1, 0, rng.randrange(-LIMIT, LIMIT), rng.getrandbits(15)]) for _ in range(channels)]
     # What the core loads a static layer with: times 2^12, shifted back by 12.
     stimuli = loading(biases, multipliers, 1 << SHIFTS[0], 0, rng)
-    values = circuits.layer(shift=shift, low=low, high=high, output_channels=channels)
+    values = circuits.layer(shift=shift, low=low, high=high, output_channels=channels, group_channels=channels)
     accumulators = [fitting(rng, multipliers[i % channels], biases[i % channels]) for i in range(10 * channels)]
-    run(values, stimuli, channels, multipliers, accumulators, biases, rng, gap)
+    run(values, stimuli, width, multipliers, accumulators, biases, rng, gap)
 
 
+@EACH
 @pytest.mark.parametrize("factor_shift", range(len(SHIFTS)))
 @pytest.mark.parametrize("seed", range(3))
-def test_dynamic(factor_shift, seed):
+def test_dynamic(factor_shift, seed, width):
     rng, channels = Random(f"{factor_shift} {seed}"), 4
     norm, samples, norm_shift = rng.choice([(0, 9, 0), ((1 << 24) - 1, 1 << 20, 8), (rng.getrandbits(20), 40000, 4)])
     short = arith.effective_norm(norm, samples) >> norm_shift
@@ -83,15 +105,18 @@ def test_dynamic(factor_shift, seed):
     multipliers = [rng.choice([0, most, rng.randint(0, most)]) for _ in range(channels)]
     used = [arith.dynamic_multiplier(each, norm, samples, norm_shift, factor_shift) for each in multipliers]
     biases = [rng.randrange(-(1 << 20), 1 << 20) for _ in range(channels)]
-    values = circuits.layer(shift=rng.randrange(len(SHIFTS)), low=-128, high=127, output_channels=channels)
+    values = circuits.layer(
+        shift=rng.randrange(len(SHIFTS)), low=-128, high=127, output_channels=channels, group_channels=channels
+    )
     accumulators = [fitting(rng, used[index % channels], biases[index % channels]) for index in range(40)]
-    run(values, loading(biases, multipliers, short, factor_shift, rng), channels, used, accumulators, biases, rng, 0.1)
+    run(values, loading(biases, multipliers, short, factor_shift, rng), width, used, accumulators, biases, rng, 0.1)
 
 
+@EACH
 @pytest.mark.parametrize("shift", range(len(SHIFTS)))
 @pytest.mark.parametrize("signed", [0, 1], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("multiplier", [1, 300, (1 << 16) - 1])
-def test_residual(multiplier, signed, shift):
+def test_residual(multiplier, signed, shift, width):
     """Extremes of residual, accumulator and multiplier, whose total just fits, or is negative and comes from the residual."""
     rng, channels = Random(f"{multiplier} {signed} {shift}"), 3
     smallest, largest = (-128, 127) if signed else (0, 255)
@@ -99,7 +124,13 @@ def test_residual(multiplier, signed, shift):
     # Room is left for the residual.
     biases = [rng.choice([-LIMIT + (1 << 25), LIMIT - (1 << 25), 0, rng.getrandbits(15)]) for _ in range(channels)]
     values = circuits.layer(
-        shift=shift, low=-128, high=127, output_channels=channels, signed_residual=signed, residual_multiplier=multiplier
+        shift=shift,
+        low=-128,
+        high=127,
+        output_channels=channels,
+        group_channels=channels,
+        signed_residual=signed,
+        residual_multiplier=multiplier,
     )
     residuals = [rng.choice([smallest, largest, 0, rng.randint(smallest, largest)]) for _ in range(60)]
     accumulators = [
@@ -107,28 +138,31 @@ def test_residual(multiplier, signed, shift):
         for index, residual in enumerate(residuals)
     ]
     stimuli = loading(biases, multipliers, 1 << SHIFTS[0], 0, rng)
-    run(values, stimuli, channels, multipliers, accumulators, biases, rng, 0.2, residuals)
+    run(values, stimuli, width, multipliers, accumulators, biases, rng, 0.2, residuals)
 
 
-def test_no_residual():
+@EACH
+def test_no_residual(width):
     """Whatever byte stands at the port, without a multiplier it does not count."""
     rng = Random(1)
-    values = circuits.layer(shift=0, low=-128, high=127, output_channels=1, signed_residual=1)
+    values = circuits.layer(shift=0, low=-128, high=127, output_channels=1, group_channels=1, signed_residual=1)
     stimuli = loading([5], [7], 1 << SHIFTS[0], 0, rng)
     accumulators = [rng.randrange(-60_000, 60_000) for _ in range(30)]
-    run(values, stimuli, 1, [7], accumulators, [5], rng, 0.0, [rng.randint(-128, 127) for _ in range(30)])
+    run(values, stimuli, width, [7], accumulators, [5], rng, 0.0, [rng.randint(-128, 127) for _ in range(30)])
 
 
-def test_load_latency():
+@EACH
+def test_load_latency(width):
     """A multiplier is in place `load_latency` cycles after its word, in time for an accumulator one cycle later, not before."""
-    values = circuits.layer(shift=0, low=0, high=255, output_channels=1)
+    values = circuits.layer(shift=0, low=0, high=255, output_channels=1, group_channels=1)
     for wait, expected in ((Rescale.load_latency + 1, 5), (Rescale.load_latency, 0)):
         load = {"load.active": 1, "load.multiplier": 1, "load.word": 5, "load.factor": 1 << SHIFTS[0], "load.factor_shift": 0}
         load |= {"layer": values}
         stimuli = [
             load,
             *[{}] * (wait - 1),
-            {"load.active": 0, "i_valid": 1, "accumulator": 1 << SHIFTS[0]},
+            {"load.active": 0, "i_valid": 1, "accumulators": [1 << SHIFTS[0]] * width},
             *[{}] * Rescale.latency,
         ]
-        assert circuits.run(Rescale(CONFIG), stimuli, ["raw"], idle=IDLE)[-1]["raw"] == expected
+        seen = circuits.run(Rescale(replace(CONFIG, drain_width=width)), stimuli, ["raws"], idle=IDLE)
+        assert seen[-1]["raws"][0] == expected

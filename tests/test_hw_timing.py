@@ -1,5 +1,7 @@
 """What the cycle model takes for granted about the hardware is what the hardware says of itself."""
 
+from networks import EVERY
+
 from galton import cycles
 from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
@@ -12,7 +14,8 @@ from galton_hw.scan import Scan
 def test_the_cycle_model_and_the_hardware_agree():
     assert Scan.first_item + Quantizer.latency == cycles.FIRST_ITEM
     assert Fifo.latency == cycles.FIFO_LATENCY
-    assert Drain.finish_cycles == cycles.DRAIN_FINISH
+    for config in EVERY.values():
+        assert Drain(config).finish_cycles == cycles.drain_finish(config)
     assert StepDivider.latency == cycles.DIVISION
     # The engine starts when the last multiplier is in place.
     assert Rescale.load_latency + 1 == cycles.LOAD_TAIL

@@ -22,12 +22,12 @@ def correlated(rows: int, size: int, seed: int = 0) -> np.ndarray:
     return np.cumsum(generator.normal(size=(rows, size)), axis=1) * 0.3 + generator.normal(size=(rows, size))
 
 
-def problem(groups: int = 1, outputs: int = 6, size: int = 18, noise: float = 0.1, seed: int = 0):
+def problem(groups: int = 1, outputs: int = 6, size: int = 18, noise: float = 0.1, seed: int = 0, rows: int = 400):
     """Weights (outputs, size / 9, 3, 3) and Options with rows of which the quantized ones are noisy."""
     generator = np.random.default_rng(seed)
-    real = np.stack([correlated(400, size, seed + group) for group in range(groups)])
-    rows = Rows(real + noise * generator.normal(size=real.shape), real)
-    return generator.laplace(size=(outputs, size // 9, 3, 3)), Options(1.5, rows=lambda: rows)
+    real = np.stack([correlated(rows, size, seed + group) for group in range(groups)])
+    both = Rows(real + noise * generator.normal(size=real.shape), real)
+    return generator.laplace(size=(outputs, size // 9, 3, 3)), Options(1.5, rows=lambda: both)
 
 
 def output_error(weights, integers, step, options) -> float:
@@ -52,6 +52,19 @@ def test_every_method_keeps_shapes_and_limit_and_comes_close(method, groups):
     if method != "mcq":
         assert np.abs(integers).max() <= 7
     assert output_error(weights, integers, step, options) < 0.5
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("outputs", [2, 40])
+def test_moments_are_those_of_the_rows(centred, outputs):
+    weights, options = problem(2, outputs, rows=5000)
+    rows = options.rows()
+    neurons, found = of(weights, options, centred=centred)
+    quantized, real = (values - values.mean(axis=1, keepdims=True) * centred for values in (rows.quantized, rows.real))
+    assert np.allclose(found.h, quantized.transpose(0, 2, 1) @ quantized / 5000)
+    wanted = quantized.transpose(0, 2, 1) @ real / 5000
+    assert np.allclose(found.towards(neurons), neurons @ wanted.transpose(0, 2, 1))
+    assert np.allclose(found.c, wanted)
 
 
 @pytest.mark.parametrize("method", METHODS)

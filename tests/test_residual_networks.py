@@ -145,6 +145,7 @@ def test_random_networks(name: str) -> None:
         if seed == 0:
             traces = reference.trace(compiled.network, raw, count_bits=config.count_bits)
             for found, wanted in zip(golden.trace(compiled.image, raw), traces, strict=True):
+                assert found.outputs.shape == wanted.output.shape
                 assert (found.outputs == wanted.output).all()
                 assert (found.norms == wanted.norms).all()
     assert added >= 20

@@ -45,7 +45,7 @@ class Core(wiring.Component):
         m = Module()
         config, tech = self.config, self.tech
         registers, sequencer = Registers(config), Sequencer(config)
-        norm, divider = Norm(), StepDivider()
+        norm, divider = Norm(wide=config.drain_width > 1), StepDivider()
         shared = config.data_ports == 1
         memory = OnePortMemory(config.data_words, WORD_BITS, tech) if shared else DualPortMemory(config.data_words, WORD_BITS)
         scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)

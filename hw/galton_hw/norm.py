@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,14 +12,17 @@ from galton.format import BYTE_BITS, NORM_BITS, WORD_BITS, WORD_BYTES
 class Norm(wiring.Component):
     """total += sum of the magnitudes in a word that reach the dead zone (arith.norm).
 
-    A word is taken in a cycle with `write` and counted in the four cycles after it, so words may come every fourth cycle.
+    A word is taken in a cycle with `write` and counted in the four cycles after it, so words may come every fourth cycle; where
+    `wide`, it is counted three cycles later, and words may come in every cycle.
 
+    Parameters: `wide`.
     Members: `word`, `write`; `signed_raw`, `dead_zone` constant meanwhile; `clear` sets `total` to 0.
     """
 
-    latency = 1 + WORD_BYTES
-
-    def __init__(self) -> None:
+    def __init__(self, *, wide: bool = False) -> None:
+        self.wide = wide
+        self.latency = 3 if wide else 1 + WORD_BYTES
+        """Cycles from `write` until the total has all of the word."""
         super().__init__(
             {
                 "write": In(1),
@@ -31,16 +34,27 @@ class Norm(wiring.Component):
             }
         )
 
+    def _counted(self, byte: Value) -> Value:
+        """What an activation adds to the norm."""
+        magnitude = Mux(self.signed_raw & byte[-1], -byte, byte)[:BYTE_BITS]
+        return Mux(magnitude < self.dead_zone, 0, magnitude)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # Bytes that have been counted leave zeros behind, which count nothing: no counter is needed.
-        rest = Signal(WORD_BITS)
-        byte, magnitude = rest[:BYTE_BITS], Signal(BYTE_BITS)
         total = Signal(NORM_BITS)
-        m.d.comb += [magnitude.eq(Mux(self.signed_raw & byte[-1], -byte, byte)), self.total.eq(total)]
-        m.d.sync += [rest.eq(rest[BYTE_BITS:]), total.eq(total + Mux(magnitude < self.dead_zone, 0, magnitude))]
-        with m.If(self.write):
-            m.d.sync += rest.eq(self.word)
+        m.d.comb += self.total.eq(total)
+        if self.wide:
+            parts = [Signal(BYTE_BITS, name=f"part_{index}") for index in range(WORD_BYTES)]
+            word = Signal(BYTE_BITS + 2)
+            for index, part in enumerate(parts):
+                m.d.sync += part.eq(Mux(self.write, self._counted(self.word.word_select(index, BYTE_BITS)), 0))
+            m.d.sync += [word.eq((parts[0] + parts[1]) + (parts[2] + parts[3])), total.eq(total + word)]
+        else:
+            # Bytes that have been counted leave zeros behind, which count nothing: no counter is needed.
+            rest = Signal(WORD_BITS)
+            m.d.sync += [rest.eq(rest[BYTE_BITS:]), total.eq(total + self._counted(rest[:BYTE_BITS]))]
+            with m.If(self.write):
+                m.d.sync += rest.eq(self.word)
         with m.If(self.clear):
             m.d.sync += total.eq(0)
         return m

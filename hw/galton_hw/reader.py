@@ -16,6 +16,9 @@ class Reader(wiring.Component):
     ahead. Where turns are at most four cycles apart there is a byte in every cycle from the first one on: a word lasts four
     cycles, and a place that becomes free too late for one turn is filled at the next, while the other word still has a byte.
 
+    A word is read once, in whole, before its first byte is given: it may be overwritten from then on. That is what lets an output
+    lie over its layer's own operands (galton.compiler.place).
+
     Members: `address`, `read_data` (a cycle later), `turn`; stream `o` of bytes.
     """
 

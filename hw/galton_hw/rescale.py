@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -17,7 +17,7 @@ from galton_hw.multiplier import Multiplier, MultiplyAdd
 class LoadSignature(wiring.Signature):
     """Channels on their way in, while no layer runs and `active` is 1: `bias` or `multiplier` writes `word` for `channel`.
 
-    The multiplier becomes (word * factor) >> SHIFTS[factor_shift].
+    The multiplier becomes (word * factor) >> SHIFTS[factor_shift]. Channels come in order, each with its multiplier last.
     """
 
     def __init__(self, config: Config) -> None:
@@ -34,97 +34,204 @@ class LoadSignature(wiring.Signature):
         )
 
 
-class Rescale(wiring.Component):
-    """raw = clamp((accumulator * multiplier[c] + bias[c] + residual * residual_multiplier) >> shift, low, high), c in order.
+class Requantizer(wiring.Component):
+    """raw = clamp((accumulator * multiplier + bias + residual * residual_multiplier) >> shift, low, high).
 
-    Latency 4, throughput 1. The multipliers pass through the same product on their way in: multiplier[c] =
-    (stored * factor) >> SHIFTS[factor_shift], which scales them by the norm of a dynamic layer's input.
-
-    Members
-    -------
-    i_valid, accumulator, residual: the next accumulator and residual activation; `last_channel`: it is a pixel's last one.
-    o_valid, raw: four cycles later, with `o_last_channel`.
-    load: before a layer runs, its channels (LoadSignature).
+    Latency 4, throughput 1; `bias` is taken a cycle after everything else. `product`, of accumulator and multiplier, is there two
+    cycles after them.
     """
 
     latency = 4
-    load_latency = 3
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
         super().__init__(
             {
                 "layer": In(layout(LAYER, config)),
-                "i_valid": In(1),
                 "accumulator": In(signed(config.accumulator_bits)),
+                "multiplier": In(MULTIPLIER_BITS),
+                "bias": In(TOTAL_BITS),
                 "residual": In(BYTE_BITS),
+                "product": Out(signed(config.accumulator_bits + MULTIPLIER_BITS)),
+                "raw": Out(BYTE_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer = self.layer
+        m.submodules.multiplier = multiplier = Multiplier(
+            self.config.accumulator_bits, MULTIPLIER_BITS, a_signed=True, tech=self.tech
+        )
+        m.submodules.residual = residual = MultiplyAdd(BYTE_BITS + 1, MULTIPLIER_BITS, TOTAL_BITS, tech=self.tech)
+        m.d.comb += [
+            multiplier.enable.eq(1),
+            multiplier.a.eq(self.accumulator),
+            multiplier.b.eq(self.multiplier),
+            self.product.eq(multiplier.product),
+            residual.a.eq(Cat(self.residual, self.residual[-1] & layer.signed_residual).as_signed()),
+            residual.b.eq(layer.residual_multiplier),
+            residual.c.eq(self.bias),
+        ]
+
+        # After the products, the residual's with the bias: shift and clamp.
+        total = Signal(signed(TOTAL_BITS), reset_less=True)
+        raw = Signal(BYTE_BITS, reset_less=True)
+        shifted = Signal(signed(TOTAL_BITS - min(SHIFTS)))
+        m.d.comb += [shifted.eq(Array(total >> shift for shift in SHIFTS)[layer.shift]), self.raw.eq(raw)]
+        m.d.sync += [
+            total.eq(multiplier.product + residual.total),
+            raw.eq(Mux(shifted < layer.low, layer.low, Mux(shifted > layer.high, layer.high, shifted))),
+        ]
+        return m
+
+
+class BundlePlaces(wiring.Component):
+    """Where one channel after the other goes: to which bundle of a pixel (Config.bundles), to which place in it.
+
+    Members: `layer`; `restart` before the first channel; `next` in a channel's last cycle; `bundle`, `place`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "layer": In(layout(LAYER, config)),
+                "restart": In(1),
+                "next": In(1),
+                "bundle": Out(ceil_log2(max(config.most_bundles, 2))),
+                "place": Out(range(config.drain_width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, channels = self.config, self.layer.group_channels
+        bundle, place = Signal.like(self.bundle, reset_less=True), Signal.like(self.place, reset_less=True)
+        lane, owned = Signal(range(max(config.lanes, 2)), reset_less=True), Signal.like(channels, reset_less=True)
+        ends_group, ends_vector, ends = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.bundle.eq(bundle),
+            self.place.eq(place),
+            ends_group.eq(owned + 1 == channels),
+            ends_vector.eq(ends_group | (lane == config.lanes - 1)),
+            ends.eq(ends_vector | (place == config.drain_width - 1)),
+        ]
+        for few in range(1, config.drain_width):
+            together = config.fetched_groups(few)
+            if together > 1:
+                with m.If(channels == few):
+                    m.d.comb += ends.eq(place == few * together - 1)
+        with m.If(self.next):
+            m.d.sync += [
+                bundle.eq(bundle + ends),
+                place.eq(Mux(ends, 0, place + 1)),
+                lane.eq(Mux(ends_vector, 0, lane + 1)),
+                owned.eq(Mux(ends_group, 0, owned + 1)),
+            ]
+        with m.If(self.restart):
+            m.d.sync += [bundle.eq(0), place.eq(0), lane.eq(0), owned.eq(0)]
+        return m
+
+
+class Rescale(wiring.Component):
+    """raws = Requantizer of accumulators and residuals, channel after channel, up to `drain_width` channels of a bundle at once.
+
+    Latency 4, throughput 1 bundle. The multipliers pass through a requantizer's product on their way in: multiplier[c] =
+    (stored * factor) >> SHIFTS[factor_shift], which scales them by the norm of a dynamic layer's input.
+
+    Members
+    -------
+    i_valid, accumulators, residuals: the next bundle's; `last_channel`: it is a pixel's last one.
+    o_valid, raws: four cycles later, with `o_last_channel`.
+    load: before a layer runs, its channels (LoadSignature).
+    """
+
+    latency = Requantizer.latency
+    load_latency = 3
+
+    def __init__(self, config: Config, tech: str = "generic") -> None:
+        self.config, self.tech = config, tech
+        width = config.drain_width
+        super().__init__(
+            {
+                "layer": In(layout(LAYER, config)),
+                "i_valid": In(1),
+                "accumulators": In(data.ArrayLayout(signed(config.accumulator_bits), width)),
+                "residuals": In(data.ArrayLayout(BYTE_BITS, width)),
                 "last_channel": Out(1),
                 "o_valid": Out(1),
                 "o_last_channel": Out(1),
-                "raw": Out(BYTE_BITS),
+                "raws": Out(data.ArrayLayout(BYTE_BITS, width)),
                 "load": In(LoadSignature(config)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, layer = self.config, self.layer
-        m.submodules.multipliers = multipliers = TwoPortMemory(config.channels, MULTIPLIER_BITS)
-        m.submodules.biases = biases = TwoPortMemory(config.channels, TOTAL_BITS)
-        m.submodules.multiplier = multiplier = Multiplier(config.accumulator_bits, MULTIPLIER_BITS, a_signed=True, tech=self.tech)
+        config, layer, load, width = self.config, self.layer, self.load, self.config.drain_width
+        depth = config.channels if width == 1 else max(config.most_bundles, 2)
+        parts = [Requantizer(config, self.tech) for _ in range(width)]
 
-        channel, following = Signal(ceil_log2(config.channels)), Signal(ceil_log2(config.channels))
-        m.d.comb += [
-            self.last_channel.eq(channel + 1 == layer.output_channels),
-            following.eq(Mux(self.i_valid, Mux(self.last_channel, 0, channel + 1), channel)),
-        ]
-        m.d.sync += channel.eq(following)
+        # The bundle at hand, and where a channel's parameters go.
+        bundle, following = Signal(ceil_log2(depth)), Signal(ceil_log2(depth))
+        target, place = load.channel, None
+        if width == 1:
+            m.d.comb += self.last_channel.eq(bundle + 1 == layer.output_channels)
+        else:
+            m.submodules.places = places = BundlePlaces(config)
+            target, place = places.bundle, places.place
+            final = Signal.like(bundle, reset_less=True)
+            m.d.comb += [
+                places.layer.eq(layer),
+                places.restart.eq(~load.active),
+                places.next.eq(load.multiplier),
+                self.last_channel.eq(bundle == final),
+            ]
+            with m.If(load.multiplier):
+                m.d.sync += final.eq(target)
+        m.d.comb += following.eq(Mux(self.i_valid, Mux(self.last_channel, 0, bundle + 1), bundle))
+        m.d.sync += bundle.eq(following)
 
         # Loading: biases straight, multipliers through the product.
-        load_steps = [Signal(name=f"load_step_{index}", reset_less=True) for index in range(2)]
-        load_channels = [Signal.like(channel, name=f"load_channel_{index}", reset_less=True) for index in range(2)]
+        load_steps = [Signal(width, name=f"load_step_{index}", reset_less=True) for index in range(2)]
+        load_targets = [Signal.like(target, name=f"load_target_{index}", reset_less=True) for index in range(2)]
+        chosen = Signal(width)
+        m.d.comb += chosen.eq(1 if place is None else 1 << place)
         m.d.sync += [
-            load_steps[0].eq(self.load.multiplier),
+            load_steps[0].eq(Mux(load.multiplier, chosen, 0)),
             load_steps[1].eq(load_steps[0]),
-            load_channels[0].eq(self.load.channel),
-            load_channels[1].eq(load_channels[0]),
+            load_targets[0].eq(target),
+            load_targets[1].eq(load_targets[0]),
         ]
-        product = multiplier.product
-        m.d.comb += [
-            biases.write.eq(self.load.bias),
-            biases.write_address.eq(self.load.channel),
-            biases.write_data.eq(self.load.word),
-            biases.read.eq(1),
-            biases.read_address.eq(channel),
-            multipliers.write.eq(load_steps[1]),
-            multipliers.write_address.eq(load_channels[1]),
-            multipliers.write_data.eq(Array(product >> shift for shift in SHIFTS)[self.load.factor_shift]),
-            multipliers.read.eq(1),
-            multipliers.read_address.eq(following),
-            multiplier.enable.eq(1),
-            multiplier.a.eq(Mux(self.load.active, self.load.factor, self.accumulator)),
-            multiplier.b.eq(Mux(self.load.active, self.load.word, multipliers.read_data)),
-        ]
+        for index, part in enumerate(parts):
+            m.submodules[f"multipliers_{index}"] = multipliers = TwoPortMemory(depth, MULTIPLIER_BITS)
+            m.submodules[f"biases_{index}"] = biases = TwoPortMemory(depth, TOTAL_BITS)
+            m.submodules[f"requantizer_{index}"] = part
+            m.d.comb += [
+                biases.write.eq(load.bias & chosen[index]),
+                biases.write_address.eq(target),
+                biases.write_data.eq(load.word),
+                biases.read.eq(1),
+                biases.read_address.eq(bundle),
+                multipliers.write.eq(load_steps[1][index]),
+                multipliers.write_address.eq(load_targets[1]),
+                multipliers.write_data.eq(Array(parts[0].product >> shift for shift in SHIFTS)[load.factor_shift]),
+                multipliers.read.eq(1),
+                multipliers.read_address.eq(following),
+                part.layer.eq(layer),
+                part.accumulator.eq(self.accumulators[index]),
+                part.multiplier.eq(multipliers.read_data),
+                part.bias.eq(biases.read_data),
+                part.residual.eq(self.residuals[index]),
+                self.raws[index].eq(part.raw),
+            ]
+        with m.If(load.active):
+            m.d.comb += [parts[0].accumulator.eq(load.factor), parts[0].multiplier.eq(load.word)]
 
-        m.submodules.residual = residual = MultiplyAdd(BYTE_BITS + 1, MULTIPLIER_BITS, TOTAL_BITS, tech=self.tech)
-        m.d.comb += [
-            residual.a.eq(Cat(self.residual, self.residual[-1] & layer.signed_residual).as_signed()),
-            residual.b.eq(layer.residual_multiplier),
-            residual.c.eq(biases.read_data),
-        ]
-
-        # After the products, the residual's with the bias: shift and clamp.
         valids = [Signal(name=f"valid_{index}") for index in range(self.latency)]
         lasts = [Signal(name=f"last_{index}", reset_less=True) for index in range(self.latency)]
         for steps, source in ((valids, self.i_valid), (lasts, self.last_channel)):
             m.d.sync += [step.eq(before) for before, step in zip([source, *steps], steps, strict=False)]
-        total = Signal(signed(TOTAL_BITS), reset_less=True)
-        raw = Signal(BYTE_BITS, reset_less=True)
-        shifted = Signal(signed(TOTAL_BITS - min(SHIFTS)))
-        m.d.comb += shifted.eq(Array(total >> shift for shift in SHIFTS)[layer.shift])
-        m.d.sync += [
-            total.eq(product + residual.total),
-            raw.eq(Mux(shifted < layer.low, layer.low, Mux(shifted > layer.high, layer.high, shifted))),
-        ]
-        m.d.comb += [self.o_valid.eq(valids[-1]), self.o_last_channel.eq(lasts[-1]), self.raw.eq(raw)]
+        m.d.comb += [self.o_valid.eq(valids[-1]), self.o_last_channel.eq(lasts[-1])]
         return m

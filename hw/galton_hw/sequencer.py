@@ -137,7 +137,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [base.eq(network.fields.input_base), profile.eq(network.fields.profile_base), index.eq(0), wait.eq(0)]
                 m.next = "LOAD"
             with m.State("LOAD"):
-                # A word every fifth cycle: the norm takes four to count it.
+                # A word every fifth cycle: the norm takes four to count it. A wide one is given time only after the last word.
                 m.d.comb += [self.address.eq(base), self.loading.eq(1), self.write_data.eq(self.i.payload)]
                 with m.If(wait != 0):
                     m.d.sync += wait.eq(wait - 1)
@@ -148,7 +148,8 @@ class Sequencer(wiring.Component):
                 with m.Else():
                     m.d.comb += [self.busy.eq(index != 0), self.i.ready.eq(1), self.write.eq(self.i.valid)]
                     with m.If(self.i.valid):
-                        m.d.sync += [base.eq(base + 1), index.eq(index + 1), wait.eq(WORD_BYTES)]
+                        pauses = config.drain_width == 1 or index + 1 == network.fields.input_words
+                        m.d.sync += [base.eq(base + 1), index.eq(index + 1), wait.eq(Mux(pauses, WORD_BYTES, 0))]
             with m.State("BEGIN"):
                 m.d.comb += self.norm_clear.eq(1)
                 m.d.sync += norm.eq(self.norm_total)

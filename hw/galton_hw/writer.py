@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -12,11 +12,74 @@ from galton.format import BYTE_BITS, LAYER, WORD_BITS, WORD_BYTES
 from galton_hw.layout import layout
 
 
+class Cells(wiring.Component):
+    """Where words go: one behind the other, those of a pool window's pixels and rows back to the same cell.
+
+    Members
+    -------
+    complete: a word goes out; pixel_end, row_end: so does a pixel's last activation, a row's. In pooled layers pixels are words.
+    offset: of the word from the tensor's base; merge: it is to be merged with what stands there; final: it will not change again.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            {
+                "layer": In(layout(LAYER, config)),
+                "complete": In(1),
+                "pixel_end": In(1),
+                "row_end": In(1),
+                "offset": Out(ceil_log2(config.data_words)),
+                "merge": Out(1),
+                "final": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer = self.layer
+        following, cell, row = Signal.like(self.offset), Signal.like(self.offset), Signal.like(self.offset)
+        advanced = Signal.like(self.offset)
+        window_x, window_y = Signal(layer.pool_x.shape()), Signal(layer.pool_y.shape())
+        ends_x, ends_y = Signal(), Signal()
+        m.d.comb += [
+            self.offset.eq(following),
+            self.merge.eq(layer.pooled & ((window_x != 0) | (window_y != 0))),
+            self.final.eq(~layer.pooled | (ends_x & ends_y)),
+            advanced.eq(following + 1),
+            ends_x.eq(window_x == layer.pool_x),
+            ends_y.eq(window_y == layer.pool_y),
+        ]
+        with m.If(self.complete):
+            m.d.sync += following.eq(advanced)
+        with m.If(layer.pooled & self.pixel_end):
+            m.d.sync += window_x.eq(Mux(ends_x, 0, window_x + 1))
+            with m.If(self.row_end):
+                m.d.sync += window_y.eq(Mux(ends_y, 0, window_y + 1))
+                with m.If(ends_y):
+                    m.d.sync += [row.eq(advanced), cell.eq(advanced)]
+                with m.Else():
+                    m.d.sync += [following.eq(row), cell.eq(row)]
+            with m.Elif(ends_x):
+                m.d.sync += cell.eq(advanced)
+            with m.Else():
+                m.d.sync += following.eq(cell)
+        return m
+
+
+def largest(layer: data.View, merge: Value, new: Value, old: Value) -> Value:
+    """Byte by byte the larger one of two words of output activations, or where there is nothing to `merge` the new one."""
+    # Two's complement bytes compare like unsigned ones once their sign is flipped.
+    flip = layer.signed_output << (BYTE_BITS - 1)
+    pairs = [[value.word_select(index, BYTE_BITS) for value in (new, old)] for index in range(WORD_BYTES)]
+    return Cat(Mux(merge & ((old ^ flip) > (new ^ flip)), old, new) for new, old in pairs)
+
+
 class Writer(wiring.Component):
     """Packs raw activations into words and writes them to consecutive addresses, or takes the maximum over pool windows.
 
     Throughput one activation a cycle. A word goes out in the first cycle with `turn` after it is complete, or two cycles later
     where it is the maximum with what stands there; `turn` comes every second cycle and words at least four cycles apart.
+    Words are written in ascending order but for pooling, which comes back to those of one output row until it is complete.
 
     Members
     -------
@@ -27,6 +90,7 @@ class Writer(wiring.Component):
     """
 
     def __init__(self, config: Config) -> None:
+        self.config = config
         super().__init__(
             {
                 "layer": In(layout(LAYER, config)),
@@ -64,55 +128,32 @@ class Writer(wiring.Component):
                 with m.Default():
                     m.d.sync += gathered.eq(0)
 
-        # Where words go. Offsets count from the tensor's base; a pool window's pixels and rows come back to the same cell.
-        following, cell, row = Signal.like(self.address), Signal.like(self.address), Signal.like(self.address)
-        advanced, target = Signal.like(self.address), Signal.like(self.address, reset_less=True)
-        window_x, window_y = Signal(layer.pool_x.shape()), Signal(layer.pool_y.shape())
-        ends_x, ends_y, ends_row = Signal(), Signal(), Signal()
-        pending, merge, final = Signal(), Signal(reset_less=True), Signal(reset_less=True)
-        m.d.comb += self.pending.eq(pending)
+        # Where words go.
+        m.submodules.cells = cells = Cells(self.config)
+        target, merge, final = Signal.like(self.address, reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        pending = Signal()
         m.d.comb += [
-            advanced.eq(following + 1),
-            ends_x.eq(window_x == layer.pool_x),
-            ends_y.eq(window_y == layer.pool_y),
-            ends_row.eq(self.valid & self.last_channel & self.last_column),
+            self.pending.eq(pending),
+            cells.layer.eq(layer),
+            cells.complete.eq(complete),
+            cells.pixel_end.eq(self.valid & self.last_channel),
+            cells.row_end.eq(self.valid & self.last_channel & self.last_column),
         ]
         with m.If(complete):
             m.d.sync += [
                 word.eq(Cat(gathered, Mux(self.valid, self.raw, 0))),
-                target.eq(following),
-                merge.eq(layer.pooled & ((window_x != 0) | (window_y != 0))),
-                final.eq(~layer.pooled | (ends_x & ends_y)),
-                following.eq(advanced),
+                target.eq(cells.offset),
+                merge.eq(cells.merge),
+                final.eq(cells.final),
             ]
-        with m.If(layer.pooled & self.valid & self.last_channel):
-            m.d.sync += window_x.eq(Mux(ends_x, 0, window_x + 1))
-            with m.If(ends_row):
-                m.d.sync += window_y.eq(Mux(ends_y, 0, window_y + 1))
-                with m.If(ends_y):
-                    m.d.sync += [row.eq(advanced), cell.eq(advanced)]
-                with m.Else():
-                    m.d.sync += [following.eq(row), cell.eq(row)]
-            with m.Elif(ends_x):
-                m.d.sync += cell.eq(advanced)
-            with m.Else():
-                m.d.sync += following.eq(cell)
 
         # Out with them.
         asked, old_valid = Signal(), Signal()
         old = Signal(WORD_BITS, reset_less=True)
-        largest = Signal(WORD_BITS)
-        for index in range(WORD_BYTES):
-            new_byte, old_byte = (value.word_select(index, BYTE_BITS) for value in (word, old))
-            # Two's complement bytes compare like unsigned ones once their sign is flipped.
-            flip = layer.signed_output << (BYTE_BITS - 1)
-            m.d.comb += largest.word_select(index, BYTE_BITS).eq(
-                Mux(merge & ((old_byte ^ flip) > (new_byte ^ flip)), old_byte, new_byte)
-            )
         m.d.comb += [
             self.address.eq(layer.output_base + target),
             self.write.eq(self.turn & pending & (~merge | old_valid)),
-            self.write_data.eq(largest),
+            self.write_data.eq(largest(layer, merge, word, old)),
             self.final.eq(self.write & final),
         ]
         m.d.sync += asked.eq(self.turn & pending & merge & ~old_valid)

@@ -54,7 +54,8 @@ class Difference:
         values = f"{self.hardware[row, column, channel]} in hardware, {self.golden[row, column, channel]} in the golden model"
         return (
             f"Layer {self.layer} (number {self.index}) is the first that differs, in {len(self.places)} of {self.golden.size} "
-            f"values; the first at row {row}, column {column}, channel {channel} (group {group}, lane {within % self.lanes}): {values}"
+            f"values; the first at row {row}, column {column}, channel {channel} (group {group}, lane {within % self.lanes}): "
+            f"{values}"
         )
 
 

@@ -61,6 +61,7 @@ class Probe:
         if rows is None or isinstance(rows, Moments):
             return self.quantizer(weights, options)
         found = moments(rows, centred=options.corrected)
+        _ = found.c
         known = replace(options, rows=lambda: found)
         live = (rows.quantized != 0).mean(axis=1)
         whole = power(grouped(weights, found), rows, centred=options.corrected)

@@ -169,7 +169,7 @@ def check(batch: Any, what: str, shape: tuple[int, ...] | None = None, *, maps: 
 def to_pixels(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(n, channels, rows, columns) or (n, features) -> float64 (n, rows, columns, channels)."""
     maps = values if values.ndim == 4 else values[:, :, None, None]
-    return np.ascontiguousarray(maps.permute(0, 2, 3, 1).numpy().astype(np.float64))
+    return maps.permute(0, 2, 3, 1).numpy().astype(np.float64, order="C")
 
 
 def _argument(value: Any, what: str) -> Any:

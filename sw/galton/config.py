@@ -128,6 +128,22 @@ class Config:
         """Ports of the data memory: scan and drain take turns at one, or each has its own where either takes words at once."""
         return 2 if max(self.scan_width, self.drain_width) > 1 else 1
 
+    def fetched_groups(self, group_channels: int) -> int:
+        """Groups whose accumulators the drain takes at once: several, where all their channels fit one bundle of drain_width."""
+        room = self.drain_width // group_channels if group_channels <= self.lanes else 1
+        return max(number for number in (1, 2, 4) if number == 1 or (number <= room and self.groups % number == 0))
+
+    def bundles(self, group_channels: int) -> int:
+        """Bundles of at most drain_width activations that make a pixel: no bundle goes on into another vector of lanes."""
+        whole, rest = divmod(group_channels, self.lanes)
+        pixel = whole * -(-self.lanes // self.drain_width) + -(-rest // self.drain_width)
+        return self.groups // self.fetched_groups(group_channels) * pixel
+
+    @property
+    def most_bundles(self) -> int:
+        """Most bundles that a pixel of any layer has."""
+        return max(self.bundles(channels) for channels in range(1, max(1, self.channels // self.groups) + 1))
+
     @property
     def digest(self) -> int:
         """32 bits that name everything an image depends on; host, image and core must agree."""
@@ -159,6 +175,17 @@ CONFIGS = {
         ),
         Config("up5k", counter_bits=26),
         Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
+        Config(
+            "asic",
+            groups=4,
+            lanes=16,
+            accumulator_words=2048,
+            weight_words=1 << 14,
+            data_words=1 << 15,
+            rows=512,
+            channels=1024,
+            drain_width=4,
+        ),
         Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024),
     )
 }

@@ -35,8 +35,6 @@ from galton.network import Ints
 FIRST_ITEM = 6
 """Cycle in which the first item reaches the dispatch: three to fetch a word, three in the quantizer."""
 FIFO_LATENCY = 2
-DRAIN_FINISH = 17
-"""Cycles from the end of the last fetch to the layer's last cycle."""
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
 LOADING, GIVING = 5, 3
@@ -100,6 +98,11 @@ def waking(config: Config) -> int:
     return config.accumulator_words + NETWORK.words + 2
 
 
+def drain_finish(config: Config) -> int:
+    """Cycles from the end of the last fetch to the layer's last cycle."""
+    return 17 if config.drain_width == 1 else 12
+
+
 def setup(parsed: ParsedLayer) -> int:
     """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs."""
     rows = ROW.words * len(parsed.rows) + 1
@@ -111,24 +114,35 @@ def setup(parsed: ParsedLayer) -> int:
 class Fetches:
     """What a drained row takes from the walkers, in cycles from its first fetch.
 
-    offsets: of each fetch; group: whose, or -1 for every group's. last: offset of the last fetch; end: of the cycle after it.
+    offsets: of each fetch; groups: (fetches, 2), the first one that it takes and the one after the last. last: offset of the last
+    fetch; end: of the cycle after it.
     """
 
     offsets: Ints
-    group: Ints
+    groups: Ints
     last: int
     end: int
 
 
 def fetches(parsed: ParsedLayer, config: Config) -> Fetches:
-    """The fetches of one row: left border, pixels of each group in vectors, right border."""
+    """The fetches of one row: left border, pixels of each group in vectors, right border.
+
+    A fetch takes a cycle for each bundle of drain_width activations, two with a residual or a max-pool where that is more than 1.
+    """
     layer = parsed.layer
-    vectors = [min(config.lanes, layer["group_channels"] - lane) for lane in range(0, layer["group_channels"], config.lanes)]
-    pixel = [(lanes, group) for group in range(config.groups) for lanes in vectors]
-    row = [(1, -1)] * layer["left_words"] + pixel * (layer["output_columns"] + 1) + [(1, -1)] * layer["right_words"]
-    duration = np.array([lanes for lanes, _ in row], np.int64)
+    channels, together = layer["group_channels"], config.fetched_groups(layer["group_channels"])
+    slow = 2 if config.drain_width > 1 and (layer["residual"] or layer["pooled"]) else 1
+    vectors = [min(config.lanes, channels - lane) * together for lane in range(0, channels, config.lanes)]
+    pixel = [
+        (-(-lanes // config.drain_width) * slow, group, group + together)
+        for group in range(0, config.groups, together)
+        for lanes in vectors
+    ]
+    border = (1, 0, config.groups)
+    row = [border] * layer["left_words"] + pixel * (layer["output_columns"] + 1) + [border] * layer["right_words"]
+    duration, groups = np.array(row, np.int64)[:, 0], np.array(row, np.int64)[:, 1:]
     offsets = np.cumsum(duration) - duration
-    return Fetches(offsets, np.array([group for _, group in row], np.int64), int(offsets[-1]), int(offsets[-1] + duration[-1]))
+    return Fetches(offsets, groups, int(offsets[-1]), int(offsets[-1] + duration[-1]))
 
 
 class Plan:
@@ -205,12 +219,12 @@ class Plan:
             layer["output_rows"],
             self.config.fifo_depth,
             row.offsets,
-            row.group,
+            row.groups,
             row.last,
             row.end,
         )
         return {
-            "cycles": setup(self.parsed) + int(cycles),
+            "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
             "events": len(places),
             "entries": int(entries.sum()),
             "fifo_stalls": int(fifo),
@@ -250,7 +264,7 @@ def walk(  # type: ignore[no-untyped-def]
     last_fetch,
     row_end,
 ):
-    """Cycles of running a layer, and stalls for FIFOs, for the ring, and for the drain.
+    """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
 
     items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events.
     target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
@@ -307,7 +321,7 @@ def walk(  # type: ignore[no-untyped-def]
                     issued, upto = taken[group] + count, taken[group]
                     row, fetch = at_row[group], at_fetch[group]
                     while row < announced:
-                        mine = owner[fetch] < 0 or owner[fetch] == group
+                        mine = owner[fetch, 0] <= group and group < owner[fetch, 1]
                         cycle = begun[row] + offsets[fetch]
                         if cycle > issued:
                             break
@@ -337,4 +351,4 @@ def walk(  # type: ignore[no-untyped-def]
                         ring_stalls += room - base
                         base = room
         time = base + items
-    return paused + DRAIN_FINISH + 1, fifo_stalls, ring_stalls, drain_stalls
+    return paused + 1, fifo_stalls, ring_stalls, drain_stalls

@@ -27,6 +27,7 @@ class ParsedLayer:
     """The records of a layer.
 
     layer: LAYER. rows: ROW of each input row and the one that ends the layer. bias, multiplier: the CHANNELs' fields.
+    pixels: of the output that are one pixel of the map, side by side, as META says.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ParsedLayer:
     rows: list[Row]
     bias: Ints
     multiplier: Ints
+    pixels: int
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -42,7 +44,7 @@ class ParsedLayer:
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
-        """Rows, columns, stored channels of the output before the max-pool."""
+        """Rows, columns, channels of the map that is walked, before the max-pool."""
         return self.layer["output_rows"], self.layer["output_columns"] + 1, self.layer["output_channels"]
 
     @property
@@ -54,7 +56,7 @@ class ParsedLayer:
     def output_shape(self) -> tuple[int, int, int]:
         """Rows, columns, stored channels of the output."""
         rows, columns, channels = self.map_shape
-        return rows // self.pool[0], columns // self.pool[1], channels
+        return rows // self.pool[0], columns * self.pixels // self.pool[1], channels // self.pixels
 
     @property
     def stride_x(self) -> int:
@@ -147,10 +149,10 @@ def parse(image: Image) -> list[ParsedLayer]:
     """
     network, position, last = header(image), NETWORK.words, False
     layers: list[ParsedLayer] = []
-    names = [layer["name"] for layer in image.meta["layers"]]
+    named = image.meta["layers"]
     while not last:
-        if len(layers) == len(names):
-            raise ImageError(f"The program has more layers than the {len(names)} that META names. Compile the network again")
+        if len(layers) == len(named):
+            raise ImageError(f"The program has more layers than the {len(named)} that META names. Compile the network again")
         layer = LAYER.unpack(_words(image.program, position, LAYER, 1)[0])
         position += LAYER.words
         rows = [ROW.unpack(words) for words in _words(image.program, position, ROW, layer["input_rows"] + 1)]
@@ -158,10 +160,11 @@ def parse(image: Image) -> list[ParsedLayer]:
         channels = [CHANNEL.unpack(words) for words in _words(image.program, position, CHANNEL, layer["output_channels"])]
         position += CHANNEL.words * len(channels)
         bias, multiplier = (np.array([channel[name] for channel in channels], np.int64) for name in ("bias", "multiplier"))
-        layers.append(ParsedLayer(names[len(layers)], layer, rows, bias, multiplier))
+        name, pixels = named[len(layers)]["name"], named[len(layers)]["pixels"]
+        layers.append(ParsedLayer(name, layer, rows, bias, multiplier, pixels))
         last = bool(layer["last"])
-    if len(layers) < len(names):
-        raise ImageError(f"The program has {len(layers)} layers, META names {len(names)}. Compile the network again")
+    if len(layers) < len(named):
+        raise ImageError(f"The program has {len(layers)} layers, META names {len(named)}. Compile the network again")
     fixed = max(position, network["profile_base"] + PROFILE.words * len(layers) if network["profile_base"] else 0)
     before = network["norm_dead_zone"], network["input_base"]
     for parsed in layers:
@@ -170,7 +173,7 @@ def parse(image: Image) -> list[ParsedLayer]:
         before = parsed.layer["norm_dead_zone"], parsed.layer["output_base"]
     for side, shape in (("input", layers[0].input_shape), ("output", layers[-1].output_shape)):
         base, words = network[f"{side}_base"], network[f"{side}_words"]
-        if base < fixed or base + words > image.config.data_words or words != -(-prod(shape) // WORD_BYTES):
+        if base < fixed or base + words > image.config.data_words or words != _words_of(prod(shape)):
             raise ImageError(
                 f"The program's {side} of {words} words at {base} does not fit its layers. Compile the network again"
             )
@@ -189,15 +192,11 @@ def _words(program: Words, position: int, record: Record, count: int) -> list[li
 def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: Config) -> Iterator[str]:
     """What no core could walk; `normed` are dead zone and address of the tensor whose norm is known."""
     layer, (norm_dead_zone, normed_base) = parsed.layer, normed
-    extents = []
     tensors = [("output_base", parsed.output_shape), ("input_base", parsed.input_shape)]
     for base, shape in [*tensors, *[("residual_base", parsed.output_shape)] * layer["residual"]]:
-        end = layer[base] + -(-prod(shape) // WORD_BYTES)
-        extents.append((layer[base], end))
+        end = layer[base] + _words_of(prod(shape))
         if layer[base] < fixed or end > config.data_words:
             yield f"its {base} {layer[base]} with {end - layer[base]} words leaves {fixed}..{config.data_words}"
-    if any(extents[0][0] < end and start < extents[0][1] for start, end in extents[1:]):
-        yield "its output overlaps what it takes or adds"
     if layer["residual"] and layer["pooled"]:
         yield "it both adds a tensor and pools"
     if min(parsed.input_shape) < 1 or min(parsed.output_shape) < 1:
@@ -218,6 +217,8 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
         yield f"it gives {layer['output_channels']} channels of {parsed.input_shape[2]}, each from its own"
     if any(size % window for size, window in zip(parsed.map_shape, parsed.pool, strict=False)):
         yield f"its map of {parsed.map_shape[:2]} is not made of pools of {parsed.pool}"
+    if layer["output_channels"] % parsed.pixels or (parsed.pixels > 1 and (parsed.elementwise or parsed.pool != (1, 1))):
+        yield f"its {layer['output_channels']} channels are not those of {parsed.pixels} pixels side by side"
     if parsed.pool != (1, 1) and layer["output_channels"] % WORD_BYTES:
         yield "its pooled pixels are not whole words"
     if layer["ring_words"] != layer["ring_rows"] * layer["row_words"] or not 0 < layer["ring_words"] <= config.accumulator_words:
@@ -237,6 +238,33 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
             yield f"columns of label {label} do not walk whole pixels"
         elif starts[0] < 0 or starts[-1] + taps * parsed.vectors > layer["row_words"]:
             yield f"columns of label {label} walk outside the accumulators of a row"
+    if _overwrites(parsed):
+        yield "its output overwrites what it takes or adds before that is read"
+
+
+def _overwrites(parsed: ParsedLayer) -> bool:
+    """Whether a word of the output is written where one of the input or of the residual waits to be read.
+
+    Of the input, the rows before a ROW have been read when the output rows that are `done` there are drained; the residual is
+    read one activation ahead of the output, word for word.
+    """
+    output, base = parsed.layer["output_base"], parsed.layer["input_base"]
+    size, end = prod(parsed.output_shape), base + _words_of(prod(parsed.input_shape))
+    drained = 0
+    for scanned, row in enumerate(parsed.rows):
+        drained += row["done"]
+        given = -(-drained // parsed.pool[0]) * prod(parsed.output_shape[1:])
+        written = output + (_words_of(size) if given == size else given // WORD_BYTES)
+        unread = base + _words_of(scanned * prod(parsed.input_shape[1:]))
+        if row["done"] and max(unread, output) < min(written, end):
+            return True
+    residual = parsed.layer["residual_base"]
+    return bool(parsed.layer["residual"]) and residual < output < residual + _words_of(size)
+
+
+def _words_of(size: int) -> int:
+    """Words that hold so many bytes."""
+    return -(-size // WORD_BYTES)
 
 
 def segment_entries(image: Image) -> tuple[Ints, ...]:

@@ -8,7 +8,7 @@ layer on the same quantized inputs instead, they would keep the errors of all la
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from math import inf, prod
 from typing import Any
 
@@ -38,6 +38,8 @@ COUNT_LIMIT = min(config.count_limit for config in CONFIGS.values())
 LARGEST_STEP = (1 << STEP_BITS) - 1
 COARSER = 1.25
 """Factor by which the output's scale grows until its integers fit."""
+PIXELS = 1 << 12
+"""Places of a map that are looked at at a time: they stay in the cache."""
 STILL = 1e-12
 """Variance by squared mean up to which sums count as constant: what is left then is rounding, and a fit to it is anything."""
 
@@ -78,6 +80,11 @@ class Flow:
     scale: float
     low: int
     high: int
+
+    @cached_property
+    def mean(self) -> float:
+        """The mean magnitude of raw."""
+        return float(np.abs(self.raw).mean())
 
 
 def input_flow(inputs: Tensor, input_range: tuple[float, float] | None) -> Flow:
@@ -124,12 +131,12 @@ def fit(
         pool=stage.pool,
         elementwise=stage.elementwise,
     )
-    found = reference.layer_trace(draft, flow.raw)
+    found = reference.accumulated(draft, flow.raw)
     real, bias = stage.sums(flow.real), stage.bias.numpy()
     if settings.correct and not stage.diagonal:
         rows, columns = draft.map_shape
         reached = found.sums * count_units(draft.activation, flow)[:, None, None, None]
-        wanted = real[:, :, :rows, :columns].permute(0, 2, 3, 1).numpy()
+        wanted = real[:, :, :rows, :columns].permute(0, 2, 3, 1).contiguous().numpy()
         if residual is not None:
             # What the residual has lost already is made up for here.
             wanted = wanted + (to_pixels(residual.real) - residual.raw * residual.scale)
@@ -141,7 +148,7 @@ def fit(
     layer = rescale(draft, stage, flow, step, bias, target.clamp(-limit, limit), residual)
     added = None if residual is None else residual.raw
     output = reference.drain(layer, flow.raw.reshape(len(flow.raw), -1), found.sums, added)
-    measures = measure(layer, stage.kind, replace(found, output=output), flow.low < 0, to_pixels(target), clipped)
+    measures = measure(layer, stage.kind, found, output, flow.low < 0, to_pixels(target), clipped)
     return layer, Flow(target, output, layer.scale, layer.low, layer.high), measures
 
 
@@ -191,7 +198,7 @@ def choose_activation(stage: Stage, flow: Flow, settings: Settings, weights: Int
         step = clipping.step(settings.activation_bits, flow.low, flow.high)
         dead_zone = min(round(settings.dead_zone * ONE / step), COUNT_LIMIT)
         return finest("rounding", HALF, step, dead_zone, weights, flow, settings)
-    mean = float(np.abs(flow.raw).mean())
+    mean = flow.mean
     k = settings.k_activations
     dead_zone = min(round(settings.dead_zone * mean / k), COUNT_LIMIT)
     residue = HALF if settings.activations == "rounding" else initial_residue(settings.options.xi)
@@ -246,13 +253,19 @@ def closing(sums: Reals, target: NDArray[np.floating[Any]], step: Reals, *, scal
     A multiplier has no sign: a channel that runs against its target becomes its mean. One that never moves keeps `step`, as
     all do where no `scale` is asked for.
     """
-    axes = (0, 1, 2)
-    middle, wanted = sums.mean(axis=axes), target.mean(axis=axes, dtype=np.float64)
+    pairs = [values.reshape(-1, values.shape[-1]) for values in (sums, target)]
+    count, parts = len(pairs[0]), range(0, len(pairs[0]), PIXELS)
+    ones = np.ones(PIXELS)
+    middle, wanted = (
+        np.sum([ones[: count - first] @ values[first : first + PIXELS] for first in parts], axis=0) / count for values in pairs
+    )
     if not scale:
         return step, wanted - step * middle
-    centred = sums - middle
-    variance = (centred**2).mean(axis=axes)
-    covariance = (centred * target).mean(axis=axes)
+    variance, covariance = np.zeros_like(middle), np.zeros_like(middle)
+    for first in parts:
+        centred, aim = pairs[0][first : first + PIXELS] - middle, pairs[1][first : first + PIXELS]
+        variance += np.einsum("nk,nk->k", centred, centred) / count
+        covariance += np.einsum("nk,nk->k", centred, aim) / count
     moves = variance > STILL * middle**2
     fitted = np.where(moves, np.maximum(covariance, 0) / np.where(moves, variance, 1), step)
     return fitted, wanted - fitted * middle
@@ -306,8 +319,9 @@ def output_range(stage: Stage, flow: Flow, target: Tensor) -> tuple[float, int, 
 
 def plain(stage: Stage) -> bool:
     """Whether raw values pass as they are, but for a clamp, zeros around them, or a max-pool."""
-    exact = bool(((stage.weight == 0) | (stage.weight == 1)).all()) and not bool(stage.bias.any())
-    return stage.kind in ("identity", "selection") and exact
+    if stage.kind not in ("identity", "selection"):
+        return False
+    return bool(((stage.weight == 0) | (stage.weight == 1)).all()) and not bool(stage.bias.any())
 
 
 def raw_range(smallest: float, largest: float, *, signed: bool) -> tuple[float, int, int]:

@@ -207,7 +207,7 @@ class _Plan:
                 for label, weights in zip(parsed.labels, self.weights[_key(row)], strict=True):
                     products = self._products(values[:, y, label :: parsed.stride_x], weights)
                     self._accumulate(accumulators, products, row, label)
-        outputs = np.stack(drain.rows, axis=1)
+        outputs = np.stack(drain.rows, axis=1).reshape(n, *parsed.output_shape)
         _write(memory, layer["output_base"] * WORD_BYTES, outputs.reshape(n, -1))
         columns = np.isin(np.arange(parsed.input_shape[1]) % parsed.stride_x, parsed.labels)
         rows = np.array([row["segments"] > 0 for row in parsed.rows[:-1]])

@@ -51,8 +51,8 @@ class Image:
     ----------
     config: the configuration that the image is for.
     meta: JSON values: `network` (its name), `input` {shape, scale, low, high}, `output` {shape, scale, low, high, order},
-        `layers` [{name, input_shape, output_shape, stored_channels, certificate}], `labels`. `order` is the stored place of
-        each real output channel.
+        `layers` [{name, input_shape, output_shape, stored_channels, pixels, certificate}], `labels`. `order` is the stored
+        place of each real output channel, `pixels` how many of the output are walked as one (compiler.pixels).
     program: 32-bit words from address 0 of the data memory.
     chunks: for each group, entries as (entries, config.entry_chunks) words, low word first.
     table: for each group, format.TABLE words; empty arrays where the configuration is dense.
@@ -230,6 +230,8 @@ def _parse_meta(body: bytes, digest: int) -> dict[str, Any]:
             raise ValueError("a scale is not a number")
         if not all(isinstance(layer["name"], str) for layer in layers):
             raise ValueError("a layer has no name")
+        if not all(type(layer["pixels"]) is int and layer["pixels"] > 0 for layer in layers):
+            raise ValueError("a layer has no number of pixels")
     except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
         raise ImageError(f"Section META 0 does not describe an image ({type(error).__name__}: {error}): compile again") from error
     if config.digest != digest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
@@ -46,14 +46,19 @@ class LayerMeasures:
 
 
 def measure(
-    layer: Layer, kind: str, found: reference.LayerTrace, signed: bool, target: NDArray[np.floating[Any]], clipped: int
+    layer: Layer,
+    kind: str,
+    found: reference.Sums,
+    output: Ints,
+    signed: bool,
+    target: NDArray[np.floating[Any]],
+    clipped: int,
 ) -> LayerMeasures:
     """The measures of `layer` from what it did with the calibration data; `target` is the float network's output."""
     weights, counts = np.abs(layer.weights), found.counts
     largest = max(int(counts.max(initial=0)), -int(counts.min(initial=0)))
     weight_bits, activation_bits = int(weights.max()).bit_length(), largest.bit_length()
-    few = (counts[:MEASURED] != 0).astype(np.int64)
-    effective = reference.convolve(few, replace(layer, weights=(weights > 0).astype(np.int64))).sum()
+    few = counts[:MEASURED]
     return LayerMeasures(
         layer.name,
         kind,
@@ -67,11 +72,25 @@ def measure(
         int(weights.sum()),
         float(np.abs(counts).sum() / len(counts)),
         layer.dense_operations,
-        float(effective / (len(few) * layer.dense_operations)),
-        float(np.linalg.norm(found.output * layer.scale - target) / max(float(np.linalg.norm(target)), 1e-30)),
+        pairs(layer, few) / (len(few) * layer.dense_operations),
+        float(np.linalg.norm(output * layer.scale - target) / max(float(np.linalg.norm(target)), 1e-30)),
         clipped,
         int(found.cut.sum()),
     )
+
+
+def pairs(layer: Layer, counts: Ints) -> int:
+    """Multiply-accumulates whose weight and count (n, rows, columns, channels) are both non-zero, over all inputs."""
+    top, bottom, left, right = layer.padding
+    present = np.pad((counts != 0).sum(axis=0), ((top, bottom), (left, right), (0, 0)))
+    used = layer.weights != 0
+    users = used[..., 0].transpose(1, 2, 0) if layer.elementwise else used.sum(axis=0)
+    (rows, columns), (down, across) = layer.map_shape, layer.stride
+    total = 0
+    for y, x in np.ndindex(users.shape[:2]):
+        reached = present[y : y + rows * down : down, x : x + columns * across : across]
+        total += int(reached[:rows, :columns].sum(axis=(0, 1)) @ users[y, x])
+    return total
 
 
 class Report(dict[str, Any]):

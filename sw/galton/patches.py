@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from galton import processors
+from galton.quantizers.gptq import released
 from galton.quantizers.moments import Rows
 
 ROWS = 24_000
 """Rows that a layer is calibrated on, where the data has as many."""
 NUMBERS = 1 << 25
 """Numbers in a matrix of rows, at most; with many weights in a neuron there are fewer rows."""
+OUTSIDE = -1
+"""Where a tap meets the zeros around a map."""
+
+Ints = NDArray[np.int64]
+Singles = NDArray[np.float32]
 
 
 def sample_rows(
@@ -51,23 +58,50 @@ def sample_rows(
         chosen = np.broadcast_to(np.arange(places), (count, places))
     else:
         chosen = np.argsort(generator.random((count, places)), axis=1)[:, :each]
-    inputs = torch.arange(count).repeat_interleave(each)
-    corners = [
-        torch.from_numpy(places_of * step)
-        for places_of, step in zip(np.unravel_index(chosen.reshape(-1), sizes), stride, strict=True)
-    ]
-    borders = [size for pair in zip(padding[-1::-2], padding[-2::-2], strict=True) for size in reversed(pair)]
+    corners = np.unravel_index(chosen.reshape(-1), sizes)
+    offsets = np.indices(kernel).reshape(len(kernel), -1)
+    taken, inside = np.zeros((count * each, prod(kernel)), np.int64), np.ones((count * each, prod(kernel)), np.bool_)
+    for axis, size in enumerate(quantized.shape[2:]):
+        along = corners[axis][:, None] * stride[axis] + offsets[axis] * dilation[axis] - padding[2 * axis]
+        taken, inside = taken * size + along, inside & (along >= 0) & (along < size)
+    places_of = np.where(inside, taken, OUTSIDE)
+    return Rows(*(_gathered(values, places_of, each, groups) for values in (quantized, real)))
 
-    def gathered(values: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        maps = F.pad(values.float(), borders).movedim(1, -1).contiguous()
-        taps = [
-            maps[(inputs, *(corner + spread * place for corner, spread, place in zip(corners, dilation, offset, strict=True)))]
-            for offset in product(*map(range, kernel))
-        ]
-        rows = torch.stack(taps, dim=2).reshape(len(inputs), groups, -1)
-        return np.ascontiguousarray(rows.permute(1, 0, 2).numpy())
 
-    return Rows(gathered(quantized), gathered(real))
+def _gathered(values: Tensor, places: Ints, each: int, groups: int) -> Singles:
+    """Rows (groups, rows, channels of a group * taps) of maps (n, channels, ...); `each` rows of every input.
+
+    places: of each row's taps in a map, (rows, taps), or OUTSIDE, where there are zeros.
+    """
+    channels = values.shape[1]
+    maps = values.float().movedim(1, -1).reshape(len(values), -1, channels).contiguous().numpy()
+    rows = np.empty((groups, len(places), channels // groups * places.shape[1]), np.float32)
+    share = -(-len(places) // processors.count())
+
+    def part(first: int) -> None:
+        _gather(maps, places, each, first, min(first + share, len(places)), rows)
+
+    with ThreadPoolExecutor(processors.count()) as pool:
+        list(pool.map(part, range(0, len(places), max(share, 1))))
+    return rows
+
+
+@released
+def _gather(maps: Singles, places: Ints, each: int, first: int, last: int, rows: Singles) -> None:
+    """Fills rows[:, first:last]."""
+    taps, width = places.shape[1], maps.shape[2] // len(rows)
+    for row in range(first, last):
+        for tap in range(taps):
+            place = places[row, tap]
+            for group in range(len(rows)):
+                into, start = rows[group, row], group * width
+                if place == OUTSIDE:
+                    for channel in range(width):
+                        into[channel * taps + tap] = 0
+                else:
+                    source = maps[row // each, place]
+                    for channel in range(width):
+                        into[channel * taps + tap] = source[start + channel]
 
 
 def sample_vectors(quantized: Tensor, real: Tensor, *, share: float = 1.0, seed: int = 0) -> Rows:

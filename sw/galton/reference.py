@@ -16,25 +16,33 @@ from galton.errors import AccumulatorOverflow
 from galton.format import MULTIPLIER_BITS, SHIFTS, TOTAL_BITS
 from galton.network import NONE, Ints, Layer, Network
 
-CHUNK = 1 << 22
-"""Numbers in the largest matrix of patches that is held at a time."""
+CHUNK = 1 << 18
+"""Numbers in the largest matrix of patches that is held at a time: it stays in the cache."""
 SINGLE_BITS = 24
 """Sums of integers below 2^24 are exact in float32, in any order; those of 32-bit accumulators in float64."""
 
 
 @dataclass(frozen=True)
-class LayerTrace:
-    """What one layer did with n inputs.
+class Sums:
+    """What one layer adds up for n inputs.
 
     counts: signed, (n, rows, columns, channels) of the layer's input. cut: which of them were cut to the count width.
-    norms: T of the layer's input under its dead zone, (n,). sums: accumulators before pooling, (n, *map_shape, output channels).
-    output: raw, (n, *output_shape).
+    sums: accumulators before pooling, (n, *map_shape, output channels).
     """
 
     counts: Ints
     cut: NDArray[np.bool_]
-    norms: Ints
     sums: Ints
+
+
+@dataclass(frozen=True)
+class LayerTrace(Sums):
+    """What one layer did with n inputs.
+
+    norms: T of the layer's input under its dead zone, (n,). output: raw, (n, *output_shape).
+    """
+
+    norms: Ints
     output: Ints
 
 
@@ -76,11 +84,16 @@ class _Tensors:
 def layer_trace(layer: Layer, raw: Ints, residual: Ints | None = None, *, count_bits: int = 8) -> LayerTrace:
     """What `layer` does with raw inputs (n, ...), reshaped to its input shape, and raw integers to add (n, *output_shape)."""
     flat = raw.reshape(len(raw), prod(layer.input_shape))
-    counts, cut = streaming.counts(flat, layer.activation, count_bits)
+    found = accumulated(layer, raw, count_bits)
+    norms, output = streaming.norms(flat, layer.activation.dead_zone), drain(layer, flat, found.sums, residual)
+    return LayerTrace(found.counts, found.cut, found.sums, norms, output)
+
+
+def accumulated(layer: Layer, raw: Ints, count_bits: int = 8) -> Sums:
+    """What `layer` adds up for raw inputs (n, ...), reshaped to its input shape."""
+    counts, cut = streaming.counts(raw.reshape(len(raw), prod(layer.input_shape)), layer.activation, count_bits)
     counts = counts.reshape(len(raw), *layer.input_shape)
-    sums = convolve(counts, layer)
-    norms, output = streaming.norms(flat, layer.activation.dead_zone), drain(layer, flat, sums, residual)
-    return LayerTrace(counts, cut.reshape(counts.shape), norms, sums, output)
+    return Sums(counts, cut.reshape(counts.shape), convolve(counts, layer))
 
 
 def drain(layer: Layer, flat: Ints, sums: Ints, residual: Ints | None = None) -> Ints:
@@ -88,12 +101,14 @@ def drain(layer: Layer, flat: Ints, sums: Ints, residual: Ints | None = None) ->
 
     residual: raw integers to add, (n, *output_shape).
     """
-    total = sums * _multipliers(layer, flat) + (layer.bias + (1 << (layer.shift - 1)))
+    total = sums * _multipliers(layer, flat)
+    total += layer.bias + (1 << (layer.shift - 1))
     if residual is not None:
         total += residual * layer.residual_multiplier
     if total.size and not -(1 << (TOTAL_BITS - 1)) <= total.min() <= total.max() < 1 << (TOTAL_BITS - 1):
         raise AccumulatorOverflow(f"{layer.name}: a total of {total.min()}..{total.max()} does not fit {TOTAL_BITS} bits")
-    output: Ints = np.clip(total >> layer.shift, layer.low, layer.high)
+    total >>= layer.shift
+    output: Ints = np.clip(total, layer.low, layer.high, out=total)
     if layer.pool == (1, 1):
         return output
     (rows, columns, channels), (pool_y, pool_x) = layer.output_shape, layer.pool

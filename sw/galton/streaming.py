@@ -10,6 +10,8 @@ from galton.network import Activation, Ints
 
 MAGNITUDES = 1 << BYTE_BITS
 """Raw magnitudes are below it."""
+TABLE = np.concatenate([np.arange(MAGNITUDES), np.arange(-MAGNITUDES, 0)])
+"""Every activation, where `take` finds it."""
 LARGEST_TABLE = 2 * MAGNITUDES
 """Activations from which on a table pays."""
 
@@ -33,8 +35,8 @@ def counts(raw: Ints, activation: Activation, count_bits: int = 8) -> tuple[Ints
     """
     if activation.mode != "monte_carlo" and not activation.dynamic and raw.size > LARGEST_TABLE:
         # Each count depends on its activation alone: those of all bytes are looked up.
-        found, cut = counts(np.arange(-MAGNITUDES, MAGNITUDES)[None], activation, count_bits)
-        return found[0].take(raw + MAGNITUDES), cut[0].take(raw + MAGNITUDES)
+        found, cut = counts(TABLE[None], activation, count_bits)
+        return found[0].take(raw, mode="wrap"), cut[0].take(raw, mode="wrap")
     magnitude = np.abs(raw)
     magnitude = np.where(magnitude >= activation.dead_zone, magnitude, 0).astype(np.int64)
     if activation.mode == "bypass":

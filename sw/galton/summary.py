@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from itertools import pairwise
 from math import prod
 from typing import Any
 
 from galton.decode import header, parse
-from galton.format import FORMAT_VERSION, PROFILE, WORD_BYTES
+from galton.format import FORMAT_VERSION, WORD_BYTES
 from galton.image import Image
 
 
@@ -35,12 +34,10 @@ def describe(image: Image) -> dict[str, Any]:
 def memories(image: Image) -> list[dict[str, Any]]:
     """For each memory of the core: name, bytes used, bytes there are, and what of it comes with the image.
 
-    The data memory counts the program, the counters where they are kept, and what the tensors need.
+    The data memory counts all up to the end of the last tensor: program, counters where they are kept, tensors.
     """
     config = image.config
-    counters = PROFILE.words * len(image.meta["layers"]) if header(image)["profile_base"] else 0
-    needed = tensors_end(image, len(image.program) + counters)
-    rows = [memory("data", needed * WORD_BYTES, config.data_bytes, len(image.program) * WORD_BYTES)]
+    rows = [memory("data", tensors_end(image) * WORD_BYTES, config.data_bytes, len(image.program) * WORD_BYTES)]
     for group, (chunks, table) in enumerate(zip(image.chunks, image.table, strict=True)):
         suffix = f" of group {group}" if config.groups > 1 else ""
         used = bit_bytes(len(chunks), config.entry_bits)
@@ -62,17 +59,9 @@ def bit_bytes(words: int, bits: int) -> int:
     return -(-words * bits // 8)
 
 
-def tensors_end(image: Image, fixed: int) -> int:
-    """Words that would do for what lies below `fixed` and for the tensors.
-
-    Those of a chain lie at both ends of the memory and need what the largest two neighbours do; others lie above one another.
-    """
+def tensors_end(image: Image) -> int:
+    """Words below the end of the last tensor."""
     layers = parse(image)
     tensors = [(header(image)["input_base"], layers[0].input_shape)]
     tensors += [(parsed.layer["output_base"], parsed.output_shape) for parsed in layers]
-    words = [-(-prod(shape) // WORD_BYTES) for _, shape in tensors]
-    for (base, _), parsed in zip(tensors, layers, strict=False):
-        taken = {parsed.layer["input_base"], parsed.layer["residual_base"] if parsed.layer["residual"] else base}
-        if taken != {base}:
-            return max(base + size for (base, _), size in zip(tensors, words, strict=True))
-    return fixed + max(first + second for first, second in pairwise(words))
+    return max(base + -(-prod(shape) // WORD_BYTES) for base, shape in tensors)

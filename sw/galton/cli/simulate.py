@@ -77,7 +77,7 @@ def command(
 def bisect(
     image: Image, raw: Ints, checked: Verified, text: str | None, place: Path, progress: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Where the first wrong inference goes wrong, both sides written to `place`; or which counter is wrong; or that nothing is."""
+    """Where the first wrong inference goes wrong, both sides being written to `place`; or which counter is wrong; or nothing."""
     import numpy as np
 
     from galton import cycles
@@ -89,9 +89,7 @@ def bisect(
         index = checked.wrong[0]
         found = locate(image, raw[index : index + 1], None, progress, text=text)
         if found is None:
-            return {
-                "bisect": f"Inference {index} differs among others, but not by itself: something is left over from those before"
-            }
+            return {"bisect": f"Inference {index} differs behind others, but not by itself: something is left over from them"}
         hardware = found.hardware if found.hardware is not None else np.zeros((0, 0, 0), np.int64)
         np.savez(place, hardware=hardware, golden=found.golden, input=raw[index], places=found.places)
         values = {"layer": found.layer, "first": found.places[:1].tolist(), "differ": len(found.places), "dump": str(place)}

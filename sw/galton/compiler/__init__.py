@@ -16,7 +16,8 @@ from galton.compiler.certify import Certificate, certify
 from galton.compiler.compiled import CompiledNetwork, Quantized
 from galton.compiler.fit import MemoryUse, check_memories, check_weights, memory_use
 from galton.compiler.geometry import Geometry
-from galton.compiler.pack import Columns, columns, entry_words, table_words
+from galton.compiler.pack import Columns, entry_words, table_words
+from galton.compiler.pixels import Walked, choose
 from galton.compiler.place import place
 from galton.compiler.program import assemble
 from galton.config import CONFIGS, Config, named
@@ -69,19 +70,20 @@ def _compile(network: Network, config: Config, profile: bool, rates: Rates | Non
     check_weights(network, config)
     stored = store(network, config, rates, reorder=reorder)
     certificates = certify(stored.network, config)
-    geometries = [Geometry(layer, config) for layer in stored.network.layers]
-    packed = [[columns(geometry, group) for group in range(config.groups)] for geometry in geometries]
-    placement = place(stored.network, config, profile=profile)
+    plain = [Geometry(layer, config) for layer in stored.network.layers]
+    layers = choose(stored.network.layers, config, config.data_words - place(stored.network, plain, profile=profile).needed)
+    geometries, packed = [layer.geometry for layer in layers], [layer.packed for layer in layers]
+    placement = place(stored.network, geometries, profile=profile)
     memory = memory_use(stored.network, geometries, packed, placement, config)
     check_memories(memory, placement, config)
     chunks, table, bases = _joined(geometries, packed, config)
     words = assemble(stored.network, geometries, bases, placement)
-    image = Image(config, _meta(network, stored, certificates), words, chunks, table)
+    image = Image(config, _meta(network, stored, layers, certificates), words, chunks, table)
     return CompiledNetwork(config, stored.network, image, certificates, memory)
 
 
 def _joined(
-    geometries: list[Geometry], packed: list[list[Columns]], config: Config
+    geometries: list[Geometry], packed: list[tuple[Columns, ...]], config: Config
 ) -> tuple[tuple[Words, ...], tuple[Words, ...], list[dict[int, int]]]:
     """Each group's weights and table, and the address of each layer's row phases, layer behind layer."""
     chunks: list[list[Words]] = [[np.zeros((0, config.entry_chunks), np.uint32)] for _ in range(config.groups)]
@@ -100,7 +102,7 @@ def _joined(
     return tuple(map(np.concatenate, chunks)), tuple(map(np.concatenate, tables)), bases
 
 
-def _meta(network: Network, stored: Stored, certificates: tuple[Certificate, ...]) -> dict[str, object]:
+def _meta(network: Network, stored: Stored, walked: list[Walked], certificates: tuple[Certificate, ...]) -> dict[str, object]:
     """META of the image; shapes are those of the network as given."""
     last = network.layers[-1]
     return {
@@ -124,9 +126,10 @@ def _meta(network: Network, stored: Stored, certificates: tuple[Certificate, ...
                 "input_shape": list(layer.input_shape),
                 "output_shape": list(layer.output_shape),
                 "stored_channels": len(padded.weights),
+                "pixels": way.pixels,
                 "certificate": {key: value for key, value in asdict(certificate).items() if key != "layer"},
             }
-            for layer, padded, certificate in zip(network.layers, stored.network.layers, certificates, strict=True)
+            for layer, padded, way, certificate in zip(network.layers, stored.network.layers, walked, certificates, strict=True)
         ],
         "labels": network.labels,
     }

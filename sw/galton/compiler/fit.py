@@ -39,7 +39,7 @@ class MemoryUse:
 
 
 def memory_use(
-    network: Network, geometries: list[Geometry], packed: list[list[Columns]], placement: Placement, config: Config
+    network: Network, geometries: list[Geometry], packed: list[tuple[Columns, ...]], placement: Placement, config: Config
 ) -> tuple[MemoryUse, ...]:
     """What a stored network takes of every memory."""
     names = [layer.name for layer in network.layers]
@@ -50,14 +50,14 @@ def memory_use(
 
     entries = [[len(columns.lanes) for columns in layer] for layer in packed]
     fullest = max(sum(layer[group] for layer in entries) for group in range(config.groups))
-    tensors = [placement.alive(network, index) for index in range(len(names))]
+    tensors = [placement.taken(network, index) for index in range(len(names))]
     rings = [max(ring(geometry), geometry.least_ring_rows) * geometry.row_words for geometry in geometries]
     uses = [
         use("weights", "entries", [max(layer) for layer in entries], config.weight_words, shared=True, used=fullest),
         use("data", "words", tensors, config.data_words, shared=False, used=placement.needed),
         use("accumulators", "words", rings, config.accumulator_words, shared=False),
         use("rows", "rows", [layer.input_shape[0] + 1 for layer in network.layers], config.rows, shared=False),
-        use("channels", "channels", [len(layer.weights) for layer in network.layers], config.channels, shared=False),
+        use("channels", "channels", [len(geometry.layer.weights) for geometry in geometries], config.channels, shared=False),
     ]
     if config.sparse:
         segments = [0 if columns[0].segments is None else len(columns[0].segments) for columns in packed]

@@ -8,18 +8,15 @@ the mean layer's, n its number of weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from galton import processors
 from galton.errors import GaltonError
 from galton.quantizers import Options
-from galton.quantizers.gptq import compiled, factor, spread
+from galton.quantizers.gptq import compiled, factor, released, spread
 from galton.quantizers.moments import damped, of, regress
 
 Reals = NDArray[np.float64]
@@ -29,8 +26,6 @@ PRICE, GAMMA, DAMPING, PASSES, KICKS = 0.03, 0.7, 0.05, 10, 64
 THREADS = processors.count()
 KICKED = 3
 """Weights that a kick sets."""
-released: Callable[..., Any] = numba.njit(cache=True, nogil=True)
-"""Compiled, and other threads may run meanwhile."""
 STARTS = (1.0, 0.6, 0.75, 0.9, 1.15)
 """Steps to start from, of the first: descent ends in a local minimum, and the best of several counts."""
 

@@ -22,6 +22,8 @@ Ints = NDArray[np.int64]
 
 DAMPING = 0.01
 compiled: Callable[..., Any] = numba.njit(cache=True)
+released: Callable[..., Any] = numba.njit(cache=True, nogil=True)
+"""Compiled, and other threads may run meanwhile."""
 
 
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:

@@ -64,4 +64,4 @@ def moments(shape: tuple[int, ...], *, centred: bool = False) -> Moments:
     Where nothing fits the biases afterwards, the mean belongs to the error: not `centred`.
     """
     same = second_moment(shape[1], int(np.prod(shape[2:])), centred=centred)[None]
-    return Moments(same, same)
+    return Moments(same)

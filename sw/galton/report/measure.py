@@ -10,6 +10,7 @@ import numpy as np
 
 from galton import reference
 from galton.compiler import CompiledNetwork
+from galton.metrics import pairs
 from galton.network import Ints, Layer, Network
 from galton.report.facts import LayerFacts, MemoryFacts
 from galton.roofline import LayerCycles
@@ -73,16 +74,7 @@ def weight_bits(layer: Layer) -> int:
 
 def work(layer: Layer, counts: Ints) -> float:
     """Multiply-accumulates of a mean inference whose weight and count are both non-zero."""
-    top, bottom, left, right = layer.padding
-    present = np.pad((counts != 0).mean(axis=0), ((top, bottom), (left, right), (0, 0)))
-    # Non-zero weights that an input channel meets at each tap; of an elementwise layer the one of its own output channel.
-    used = (layer.weights != 0)[..., 0].transpose(1, 2, 0) if layer.elementwise else (layer.weights != 0).sum(axis=0)
-    (rows, columns), (down, across) = layer.map_shape, layer.stride
-    total = 0.0
-    for y, x in np.ndindex(used.shape[:2]):
-        reached = present[y : y + rows * down : down, x : x + columns * across : across]
-        total += float(reached[:rows, :columns].sum(axis=(0, 1)) @ used[y, x])
-    return total
+    return pairs(layer, counts) / len(counts)
 
 
 def memory_facts(compiled: CompiledNetwork) -> list[MemoryFacts]:
