@@ -10,6 +10,7 @@ import click
 
 from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_array, progress, table
 from galton.cli.common import command as make_command
+from galton.cli.inputs import range_option, raw_inputs, real_outputs
 
 if TYPE_CHECKING:
     from galton.cli.verification import Ints, Verified
@@ -26,6 +27,7 @@ galton simulate digits.galton images.npy --verilog mine.v --bisect
 @click.argument("inputs", type=INPUT_FILE)
 @click.option("-o", "--output", type=OUTPUT_FILE, help="Where to write the outputs, as .npy.")
 @click.option("--raw", is_flag=True, help="Inputs and outputs are the integers of the core, not real numbers.")
+@range_option
 @click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
 @click.option("--limit", type=click.IntRange(1), help="Simulate only the first inputs.")
 @click.option("--verilog", type=INPUT_FILE, help="Verilog to run in place of the generated one, with the ports of a core.")
@@ -36,6 +38,7 @@ def command(
     inputs: Path,
     output: Path | None,
     raw: bool,
+    out_of_range: str,
     labels: Path | None,
     limit: int | None,
     verilog: Path | None,
@@ -48,13 +51,12 @@ def command(
     Exit code 1 where an output differs, or a counter differs from the cycle model's prediction. --bisect then runs ever shorter
     parts of the network, and names the first layer, row, column and channel that differ.
     """
-    from galton.cli.inputs import raw_inputs, real_outputs
     from galton.cli.results import finish
     from galton.cli.verification import verify
     from galton.image import Image
 
     packed, text = Image.load(image), None if verilog is None else verilog.read_text()
-    values = raw_inputs(packed, load_array(inputs), raw)[:limit]
+    values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range, limit)
     with progress(as_json) as bar:
         task = bar.add_task("building the simulator", total=None)
 
@@ -65,7 +67,7 @@ def command(
         place = dump or image.with_suffix(".mismatch.npz")
         found = bisect(packed, values, checked, text, place, lambda layer: bar.update(task, description=layer)) if wanted else {}
     outputs = checked.outputs if raw else real_outputs(packed, checked.outputs)
-    facts = finish(outputs, output, None if labels is None else load_array(labels)[:limit])
+    facts = finish(outputs, output, None if labels is None else load_array(labels)[:limit], cut)
     facts |= checked.facts() | found
     if as_json:
         emit(facts)
