@@ -30,13 +30,14 @@ class Difference:
     """A layer whose output differs, for one input.
 
     hardware, golden: its output (rows, columns, stored channels); hardware is None where it gave none. failure: why.
-    lanes: of a group; group_channels: stored channels of a group.
+    pixels: of a row, whose channels are walked side by side. group_channels: stored channels of a group; lanes: of a group.
     """
 
     layer: str
     index: int
     hardware: Ints | None
     golden: Ints
+    pixels: int
     group_channels: int
     lanes: int
     failure: str = ""
@@ -50,7 +51,8 @@ class Difference:
         if self.hardware is None:
             return f"Layer {self.layer} (number {self.index}) gives nothing in hardware: {self.failure}"
         row, column, channel = (int(number) for number in self.places[0])
-        group, within = divmod(channel, self.group_channels)
+        side = column % self.pixels * self.golden.shape[2]
+        group, within = divmod(side + channel, self.group_channels)
         values = f"{self.hardware[row, column, channel]} in hardware, {self.golden[row, column, channel]} in the golden model"
         return (
             f"Layer {self.layer} (number {self.index}) is the first that differs, in {len(self.places)} of {self.golden.size} "
@@ -100,14 +102,14 @@ def locate(
         if index not in known:
             progress(layers[index].name)
             expected = traces[index].outputs[0].astype(np.int64)
-            place = layers[index].name, index
-            channels = layers[index].layer["group_channels"], image.config.lanes
+            parsed = layers[index]
+            kind = parsed.pixels, parsed.layer["group_channels"], image.config.lanes
             try:
                 found = hardware(truncated(image, index), raw)[0]
                 differs = bool((found != expected).any())
-                known[index] = Difference(*place, found, expected, *channels) if differs else None
+                known[index] = Difference(parsed.name, index, found, expected, *kind) if differs else None
             except HardwareMismatch as error:
-                known[index] = Difference(*place, None, expected, *channels, str(error))
+                known[index] = Difference(parsed.name, index, None, expected, *kind, str(error))
         return known[index]
 
     last = len(layers) - 1
