@@ -79,8 +79,9 @@ def test_rows_are_those_of_the_network_that_is_kept(folder) -> None:
     assert quoted["met"] == (quoted["total"] <= quoted["goal"])
 
 
-def test_what_is_finished_is_not_computed_again(folder, monkeypatch, capsys) -> None:
-    prepared(folder.parent, monkeypatch)
+def test_what_is_finished_is_not_computed_again(folder, tmp_path, monkeypatch, capsys) -> None:
+    prepared(tmp_path, monkeypatch)
+    folder = shutil.copytree(folder, tmp_path / "results")
     before = {file: file.stat().st_mtime_ns for file in folder.glob("*/*")}
 
     def never(*_: object) -> dict[str, object]:
