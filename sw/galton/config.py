@@ -171,7 +171,7 @@ CONFIGS = {
             channels=128,
         ),
         Config("up5k"),
-        Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
+        Config("ecp5-25", groups=2, weight_words=5632, data_words=10240),
         Config(
             "asic",
             groups=4,

@@ -21,7 +21,8 @@ class Task:
     """A network of the bench (galton.bench.subjects) and how it is quantized.
 
     name: of the benchmark's task, "" for networks of no task. calibration: inputs to calibrate with; limit: samples to measure
-    on, None for all. settings: for galton.quantize, by configuration, "" for the others. samples: k_activations of MONTE_CARLO.
+    on, None for all. settings: for galton.quantize, besides those of galton.bench.settings, by configuration, "" for the others.
+    samples: k_activations of MONTE_CARLO.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Task:
 
     def setting(self, configuration: str, variant: str) -> dict[str, Any]:
         """Settings for galton.quantize of a variant on a configuration."""
-        own = dict(self.settings.get(configuration, self.settings.get("", {})))
+        own = {**chosen(self.network), **self.settings.get(configuration, self.settings.get("", {}))}
         return own | dict(PUBLISHED) | {"k_activations": self.samples} if variant == MONTE_CARLO else own
 
 
