@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from galton.bench.settings import of as chosen
+
 Settings = Mapping[str, Any]
 
 CONFIGURATIONS = ("up5k", "ecp5-25", "ecp5-85")
