@@ -156,10 +156,10 @@ def test_verification_counts_what_differs(folder, monkeypatch) -> None:
     check = tiny_verification.Check(placed, tiny_verification.digest(placed.config))
     found = tiny_verification.measure(check)
     assert tiny_verification.agrees(found), found
-    assert summary.verdict(found | {"agrees": True}).startswith("digits on up5k: 0 mismatches, 0 mispredictions, 0 late in 2 inf")
-    monkeypatch.setattr(cycles, "LOADING", 6)
+    assert summary.verdict(found | {"agrees": True}).startswith("digits on up5k: 0 mismatches, 0 mispredictions in 2 inf")
+    monkeypatch.setattr(cycles, "GIVING", 1)
     late = tiny_verification.measure(check)
-    assert (late["mismatches"], late["mispredictions"], late["late"]) == (0, 0, 2)
+    assert (late["mismatches"], late["mispredictions"], late["late"]) == (0, 0, 3)
     assert not tiny_verification.agrees(late)
 
 

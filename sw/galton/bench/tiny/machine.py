@@ -38,15 +38,15 @@ class Placed:
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:20]
 
-    def image(self) -> Image:
-        """The compiled network. Raises FitError or AccumulatorOverflow where it does not fit."""
-        return compile_network(self.trial.load()[0], self.config).image
+    def image(self, *, profile: bool = True) -> Image:
+        """The compiled network, with counters or without. Raises FitError or AccumulatorOverflow where it does not fit."""
+        return compile_network(self.trial.load()[0], self.config, profile=profile).image
 
 
 def measure(placed: Placed, threads: int = 1) -> Row:
     """The row of a network on a configuration; where it does not fit, `failure` says why and what would.
 
-    cycles: of the layers, mean; transfers: of moving input, output and counters. layers: roofline.LayerCycles.
+    cycles: of the layers, mean; transfers: of input and output. layers: roofline.LayerCycles.
     agrees: inputs whose outputs by the golden model are those of the network by direct convolution.
     """
     row: Row = {"key": placed.key, "configuration": placed.config.name, "trial": placed.trial.key}

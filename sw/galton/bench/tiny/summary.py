@@ -42,7 +42,7 @@ class Clock:
 def row(task: Task, variant: str, settings: Mapping[str, Any], trial: Row, placed: Row | None, clock: Clock) -> Row:
     """Everything about a variant of a network on a configuration; `failure` where there is nothing to say.
 
-    latency: milliseconds of the layers; total: with input, counters and output. goal: milliseconds, None for none; met: whether
+    latency: milliseconds of the layers; total: with input and output. goal: milliseconds, None for none; met: whether
     `total` is within it.
     """
     found: Row = {"task": task.name, "network": task.network, "title": task.title, "variant": variant, "settings": dict(settings)}
@@ -104,7 +104,8 @@ def verdict(line: Row) -> str:
     where = f"{line['network']} on {line['configuration']}"
     if "failure" in line:
         return f"{where}: {first(line['failure'])}"
-    counts = [f"{line[name]} {name}" for name in ("mismatches", "mispredictions", "late")]
+    counts = [f"{line[name]} {name}" for name in ("mismatches", "mispredictions")]
+    counts += [f"{line['late']} cycles unexplained"] if line["late"] else []
     return f"{where}: {', '.join(counts)} in {line['inputs']} inferences of {line['cycles']:,.0f} cycles"
 
 
