@@ -29,8 +29,8 @@ def case(name, seed, count=2):
 def test_random_networks(seed, stall_seed):
     image, raw = case("tiny", seed)
     simulation = simulate.check(image, raw, seed=stall_seed)
-    for profiles, cycles in zip(simulation.profiles, simulation.cycles, strict=True):
-        assert sum(profile["cycles"] for profile in profiles) < cycles
+    for profiles, taken in zip(simulation.profiles, simulation.cycles, strict=True):
+        assert sum(profile["cycles"] for profile in profiles) < taken
 
 
 @pytest.mark.cosim
