@@ -150,7 +150,7 @@ class OnePortMemory(wiring.Component):
             self._instances(m)
             return m
         sizes = bank_sizes(self.depth)
-        bank, end = Signal(range(len(sizes))), 0
+        bank, end = Signal(range(max(len(sizes), 2))), 0
         words = []
         for index, size in enumerate(sizes):
             part = m.submodules[f"bank_{index}"] = Module()
@@ -158,8 +158,9 @@ class OnePortMemory(wiring.Component):
             word, chosen = Signal(self.width, name=f"word_{index}", reset_less=True), Signal(name=f"chosen_{index}")
             # Banks are in descending order, so each begins at a multiple of its size.
             place = self.address[: ceil_log2(size)]
+            limits = [self.address >= end] * (end > 0) + [self.address < end + size] * (end + size < 1 << len(self.address))
             m.d.comb += [
-                chosen.eq((self.address >= end) & (self.address < end + size)),
+                chosen.eq(Cat(limits).all() if limits else 1),
                 write.addr.eq(place),
                 write.data.eq(self.write_data),
                 write.en.eq(self.write & chosen),
