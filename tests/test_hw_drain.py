@@ -12,7 +12,6 @@ from galton import arith, cycles
 from galton.config import WIDTHS
 from galton.format import SHIFTS, WORD_BYTES
 from galton_hw.drain import Drain
-from galton_hw.group import Group
 from galton_hw.norm import Norm
 
 CONFIG = circuits.DENSE
@@ -123,7 +122,7 @@ class Drained:
 
         async def groups(ctx):
             """Words arrive `fetch_latency` cycles after their fetch, nonsense in all other cycles."""
-            on_the_way = [None] * (Group.fetch_latency - 1)
+            on_the_way = [None] * (Drain(self.config).fetch_latency - 1)
             async for _, _, fetch, word, drained in ctx.tick().sample(dut.fetch, dut.fetch_word, dut.row_drained):
                 on_the_way.append((fetch, self.accumulators[min(self.row, self.rows - 1)], word))
                 self.row += drained

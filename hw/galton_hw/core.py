@@ -16,6 +16,7 @@ from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
 from galton_hw.group import Group
 from galton_hw.layout import layout
+from galton_hw.link import Link
 from galton_hw.memory import DualPortMemory, OnePortMemory
 from galton_hw.norm import Norm
 from galton_hw.quantizer import Quantizer
@@ -64,6 +65,8 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(disabled)(part)
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
+        links = [Link(config) for _ in groups] if config.group_distance else []
+        engine |= {f"link_{index}": link for index, link in enumerate(links)}
         for name, part in engine.items():
             m.submodules[name] = ResetInserter(resting)(part)
 
@@ -72,10 +75,18 @@ class Core(wiring.Component):
         wiring.connect(m, sequencer.o, wiring.flipped(self.o))
         wiring.connect(m, scan.o, quantizer.i)
         wiring.connect(m, quantizer.o, dispatch.i)
-        for index, group in enumerate(groups):
+        for index, group in enumerate(links or groups):
             wiring.connect(m, dispatch.o[index], group.i)
+        for link, group in zip(links, groups, strict=False):
+            wiring.connect(m, link.o, group.i)
+            m.d.comb += [
+                link.left.eq(group.left),
+                group.fetch.eq(link.group_fetch),
+                group.fetch_word.eq(link.group_fetch_word),
+                link.group_accumulators.eq(group.accumulators),
+            ]
         self._connect_memories(m, registers, sequencer, memory, scan, drain, groups, disabled, odd)
-        self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups)
+        self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups, links)
         self._count(m, registers, sequencer, quantizer, dispatch, groups)
         return m
 
@@ -159,6 +170,7 @@ class Core(wiring.Component):
         dispatch: Dispatch,
         drain: Drain,
         groups: list[Group],
+        links: list[Link],
     ) -> None:
         """The layer's record to all that follow it, and what they tell each other."""
         layer, network = sequencer.layer, sequencer.network
@@ -199,13 +211,13 @@ class Core(wiring.Component):
             norm.dead_zone.eq(Mux(sequencer.loading, network.norm_dead_zone, layer.norm_dead_zone)),
             sequencer.norm_total.eq(norm.total),
         ]
-        for index, group in enumerate(groups):
+        for index, (group, near) in enumerate(zip(groups, links or groups, strict=True)):
             m.d.comb += [
                 group.layer.eq(layer),
-                group.fetch.eq(drain.fetch[index] | sequencer.sweep),
-                group.fetch_word.eq(Mux(sequencer.sweep, sequencer.sweep_word, drain.fetch_word)),
+                near.fetch.eq(drain.fetch[index] | sequencer.sweep),
+                near.fetch_word.eq(Mux(sequencer.sweep, sequencer.sweep_word, drain.fetch_word)),
                 drain.rows_done[index].eq(group.rows_done),
-                drain.accumulators[index].eq(group.accumulators),
+                drain.accumulators[index].eq(near.accumulators),
             ]
 
     def _count(

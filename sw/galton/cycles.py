@@ -8,7 +8,8 @@ cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer
   waited.
 * dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
   full.
-* FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left.
+* FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left. Where
+  groups are at a distance, both take as many cycles more, and a fetch of the drain hits the walker as many cycles later.
 * expander: one segment a cycle into a register, which the walker empties from the next cycle on. Of an elementwise layer's vector
   it first takes the lanes, one a cycle, once the walker has had the vector before for a cycle; its segments begin with the last.
 * walker: entries in the cycles after it took a segment, but those that the drain takes; the next segment with the last entry.
@@ -86,7 +87,7 @@ class Model:
 
 def drain_finish(config: Config) -> int:
     """Cycles from the end of the last fetch to the layer's last cycle."""
-    return 17 if config.drain_width == 1 else 12
+    return (17 if config.drain_width == 1 else 12) + 2 * config.group_distance
 
 
 def setup(parsed: ParsedLayer) -> int:
@@ -204,6 +205,7 @@ class Plan:
             layer["ring_rows"],
             layer["output_rows"],
             self.config.fifo_depth,
+            self.config.group_distance,
             row.offsets,
             row.groups,
             row.last,
@@ -245,6 +247,7 @@ def walk(  # type: ignore[no-untyped-def]
     ring_rows,
     output_rows,
     fifo_depth,
+    distance,
     offsets,
     owner,
     last_fetch,
@@ -254,7 +257,7 @@ def walk(  # type: ignore[no-untyped-def]
 
     items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events.
     target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
-    offsets, owner, last_fetch, row_end: see Fetches.
+    distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)
     # When the last fifo_depth items left each group's FIFO.
@@ -281,13 +284,13 @@ def walk(  # type: ignore[no-untyped-def]
             only = -1 if marker else target[event]
             for group in range(groups):
                 if only < 0 or only == group:
-                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1)
+                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1 + distance)
             fifo_stalls += leaves - time
             ready = 0
             for group in range(groups):
                 if only >= 0 and only != group:
                     continue
-                earliest = max(leaves + FIFO_LATENCY, popped[group] + 1)
+                earliest = max(leaves + FIFO_LATENCY + distance, popped[group] + 1)
                 if elementwise and not marker:
                     # The vector before has been copied from where this one's lanes are gathered.
                     earliest = max(earliest, copied[group])
@@ -308,7 +311,7 @@ def walk(  # type: ignore[no-untyped-def]
                     row, fetch = at_row[group], at_fetch[group]
                     while row < announced:
                         mine = owner[fetch, 0] <= group and group < owner[fetch, 1]
-                        cycle = begun[row] + offsets[fetch]
+                        cycle = begun[row] + offsets[fetch] + distance
                         if cycle > issued:
                             break
                         if mine and cycle > upto:
