@@ -123,7 +123,7 @@ def test_run_reports_accuracy(capsys, files) -> None:
         (np.zeros((0, 6, 6, 1)), "no inputs"),
         (np.zeros((4, 5, 6, 1)), "(n, 6, 6, 1)"),
         (np.zeros(36), "(n, 6, 6, 1)"),
-        (np.full((2, 6, 6, 1), np.nan), "Input 0 has nan at [0, 0, 0]"),
+        (np.full((2, 6, 6, 1), np.nan), "Input 0 has nan at (0, 0, 0)"),
         (np.full((2, 6, 6, 1), np.inf), "Input 0 has inf"),
         (np.array(["digits"]), "one array of numbers"),
     ],
@@ -136,11 +136,37 @@ def test_wrong_inputs_are_misuse(capsys, files, array, words) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 256])
-def test_raw_inputs_must_be_in_range(capsys, files, value) -> None:
+def test_raw_inputs_may_be_refused(capsys, files, value) -> None:
     np.save(files["inputs.npy"], np.full((1, 6, 6, 1), value))
-    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--raw")
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--raw", "--out-of-range", "refuse")
     assert code == 2
-    assert "integers in 0..255" in error
+    assert "36 of 36 input values, in 1 of 1 inputs, are outside 0..255" in error
+    np.save(files["inputs.npy"], np.full((1, 6, 6, 1), 1.0))
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--raw")
+    assert (code, "integers in 0..255; this file holds float64" in error) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["run", "simulate"])
+def test_inputs_out_of_range_are_cut_and_counted_or_refused(capsys, files, command) -> None:
+    real = np.load(files["inputs.npy"])
+    real[1, 2, 3], real[1, 0, 0], real[4, 5, 5] = 1.5, -0.25, -7
+    np.save(files["inputs.npy"], real)
+    image = Image.load(files["toy.galton"])
+    expected = golden.run(image, np.clip(np.floor(real * 255 + 0.5), 0, 255).astype(np.int64))[:, 0, 0] * np.float32(0.25)
+    words = "3 of 288 input values, in 2 of 8 inputs, are outside 0..1; the furthest is -7"
+    code, out, error = call(capsys, command, files["toy.galton"], files["inputs.npy"], "-o", files["out.npy"], "--json")
+    assert code == 0
+    assert json.loads(out)["saturated_inputs"] == {"values": 3, "inputs": 2}
+    assert f"galton: warning: {words}. They are cut to that range" in error
+    assert np.array_equal(np.load(files["out.npy"]), expected)
+    code, out, error = call(capsys, command, files["toy.galton"], files["inputs.npy"], "--out-of-range", "refuse")
+    assert code == 2
+    assert words in error
+    np.save(files["inputs.npy"], real.clip(0, 1))
+    code, _, error = call(
+        capsys, command, files["toy.galton"], files["inputs.npy"], "--out-of-range", "refuse", "-o", files["out.npy"]
+    )
+    assert (code, error.strip()) == (0, "")
 
 
 def test_labels_must_be_as_many_as_inputs(capsys, files) -> None:
@@ -189,6 +215,49 @@ def test_a_network_that_does_not_fit_is_a_no_with_a_way_out(capsys, files) -> No
     assert "wide" in error
 
 
+def test_a_dry_run_writes_nothing_and_shows_every_layer(capsys, files) -> None:
+    before = sorted(files["toy.galtonq"].parent.iterdir())
+    code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "up5k", "--dry-run")
+    network = storage.load(files["toy.galtonq"])[0]
+    memory = {use.name: use for use in compile_network(network, "up5k").memory}
+    assert code == 0
+    assert sorted(files["toy.galtonq"].parent.iterdir()) == before
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
+    for index, layer in enumerate(network.layers):
+        amounts = [int(number.replace(",", "")) for number in rows[layer.name]]
+        assert amounts == [memory[name].layers[index][1] for name in ("weights", "data", "accumulators", "rows", "channels")]
+    assert [int(number.replace(",", "")) for number in rows["needed"]] == [use.used for use in memory.values()]
+    assert "It fits." in out
+
+
+def test_a_dry_run_that_does_not_fit(capsys, files) -> None:
+    layer = Layer(
+        "wide", (1, 1, 1500), np.ones((120, 1, 1, 1500), np.int64), np.full(120, 1), np.zeros(120, np.int64), 16, 0, 255
+    )
+    storage.save(Network("wide", (1, 1, 1500), (layer,)), files["toy.galtonq"])
+    code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "ecp5-25", "--dry-run", "--json")
+    facts = json.loads(out)
+    assert (code, facts["fits"], facts["network"], facts["configuration"]) == (1, False, "wide", "ecp5-25")
+    assert facts["memories"][0]["layers"] == [{"name": "wide", "used": 12000}]
+    assert "the network needs 12000" in facts["problem"]
+    assert facts["ways"] == ["configuration ecp5-85 (boards ulx3s-85f, ecpix-5)"]
+    code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "ecp5-25", "--dry-run")
+    assert code == 1
+    for way in facts["ways"]:
+        assert f"- {way}" in out
+
+
+def test_a_dry_run_of_what_could_overflow(capsys, files) -> None:
+    for weight, inputs, way in ((119, 200, "- weights within -7..7 in every layer"), (7, 4000, "Neither narrower weights nor")):
+        weights = np.full((2, 1, 1, inputs), weight)
+        layer = Layer("wide", (1, 1, inputs), weights, np.full(2, 1), np.zeros(2, np.int64), 16, 0, 255)
+        storage.save(Network("wide", (1, 1, inputs), (layer,)), files["toy.galtonq"])
+        code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--dry-run")
+        assert code == 1
+        assert way in out
+        assert "wide" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -224,6 +293,14 @@ def test_the_installed_program(files) -> None:
     command = [sys.executable, "-m", "galton", "inspect", str(files["toy.galton"]), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["network"] == "toy"
+
+
+def test_a_dry_run_imports_nothing_heavy(files) -> None:
+    heavy = "{'torch', 'matplotlib', 'amaranth', 'jinja2', 'numba'}"
+    arguments = ["compile", str(files["toy.galtonq"]), "--dry-run", "--json"]
+    code = f"import sys; from galton.cli.main import run; run({arguments}); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:

@@ -134,7 +134,7 @@ def test_inputs_that_are_not_finite(value: float) -> None:
     network = compiled()
     values = np.zeros((2, *network.network.input_shape))
     values[1, 0, 0, 0] = value
-    with pytest.raises(CalibrationError, match=rf"The input at \[1, 0, 0, 0\] is {value}, not a finite number"):
+    with pytest.raises(CalibrationError, match=rf"Input 1 has {value} at \(0, 0, 0\), not a finite number"):
         network.run(values)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from galton.errors import CalibrationError
 from galton.network import NONE, Activation, Layer, Network
 
 
@@ -173,7 +174,7 @@ def test_raw_inputs_round_half_up_and_clamp():
     network = Network("net", (1, 1, 3), (last(3),), input_scale=0.5, input_low=-128, input_high=127)
     raw = network.raw_input(np.array([[[[0.25, -0.25, 1.3]]], [[[100.0, -100.0, -0.26]]]]))
     assert raw.reshape(2, 3).tolist() == [[1, 0, 3], [127, -128, -1]]
-    with pytest.raises(ValueError, match=r"net takes inputs of shape \(n, 1, 1, 3\), not \(1, 3\)"):
+    with pytest.raises(CalibrationError, match=r"net takes inputs of shape \(n, 1, 1, 3\), not \(1, 3\)"):
         network.raw_input(np.zeros((1, 3)))
-    with pytest.raises(ValueError, match=r"The input at \[0, 0, 0, 1\] is nan"):
+    with pytest.raises(CalibrationError, match=r"Input 0 has nan at \(0, 0, 1\), not a finite number"):
         network.raw_input(np.array([[[[0, np.nan, 0]]]]))

@@ -39,6 +39,10 @@ class CalibrationWarning(UserWarning):
     """Calibration data that answers, but hardly: too few samples, or a range that inputs leave."""
 
 
+class RangeWarning(UserWarning):
+    """Inputs that raw integers cannot hold, cut to the nearest ones that they can; how many is said."""
+
+
 class AcceleratorWarning(UserWarning):
     """The network is quantized, but not for the accelerator: every layer that keeps it off is listed."""
 

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galton.errors import CalibrationError
 from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, MULTIPLIER_BITS, SHIFTS
+from galton.ranges import Cut, rounded
 
 Ints = NDArray[np.int64]
 
@@ -208,14 +210,13 @@ class Network:
     def raw_input(self, values: NDArray[np.floating[Any]]) -> Ints:
         """Raw integers of real inputs (n, rows, columns, channels): round(value / input_scale), clamped.
 
-        Raises ValueError for a wrong shape or values that are not finite.
+        Raises CalibrationError for a wrong shape or values that are not finite.
         """
+        return self.cut_input(values)[0]
+
+    def cut_input(self, values: NDArray[np.floating[Any]]) -> tuple[Ints, Cut]:
+        """`raw_input`, and what was clamped."""
         if values.shape[1:] != self.input_shape:
             shape = ", ".join(map(str, self.input_shape))
-            raise ValueError(f"{self.name} takes inputs of shape (n, {shape}), not {values.shape}")
-        if not np.isfinite(values).all():
-            first = np.argwhere(~np.isfinite(values))[0].tolist()
-            raise ValueError(f"The input at {first} is {values[tuple(first)]}, not a finite number")
-        raw = np.floor(values / self.input_scale + 0.5)
-        clipped: Ints = np.clip(raw, self.input_low, self.input_high).astype(np.int64)
-        return clipped
+            raise CalibrationError(f"{self.name} takes inputs of shape (n, {shape}), not {values.shape}")
+        return rounded(values, self.input_scale, self.input_low, self.input_high)

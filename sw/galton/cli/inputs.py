@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
 from galton.cli.common import Array
 from galton.errors import CalibrationError
 from galton.image import Image
+from galton.ranges import CHOICES, Cut, rounded, settle
 
 Ints = NDArray[np.int64]
 
 
-def raw_inputs(image: Image, values: Array, is_raw: bool) -> Ints:
-    """Raw inputs (n, rows, columns, channels) for `image`.
+def range_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --out-of-range, passed as `out_of_range`."""
+    return click.option(
+        "--out-of-range",
+        type=click.Choice(CHOICES),
+        default=CHOICES[0],
+        show_default=True,
+        help="What to do with inputs that the network's integers cannot hold: cut and count them, or stop.",
+    )(function)
+
+
+def raw_inputs(image: Image, values: Array, is_raw: bool, out_of_range: str, limit: int | None = None) -> tuple[Ints, Cut]:
+    """Raw inputs (n, rows, columns, channels) for `image`, the first `limit` of them, and what was cut.
+
+    A message on standard error says what was cut.
 
     values: (n, rows, columns, channels), or channels first as torch has them (taken where both fit), or without the axes of a
     single row and column or a single channel. Real numbers, or raw integers where `is_raw`.
-    Raises CalibrationError for another shape, no inputs, values that are not finite, or raw values out of range.
+    Raises CalibrationError for another shape, no inputs, values that are not finite, raw values that are no integers, and for
+    values out of range where they are to be refused.
     """
     meta = image.meta["input"]
     shape, low, high = tuple(meta["shape"]), meta["low"], meta["high"]
-    ordered = in_order(values, shape)
+    ordered = in_order(values, shape)[:limit]
     if not len(ordered):
         raise CalibrationError("There are no inputs: the file's first axis is empty")
-    if is_raw:
-        if ordered.dtype.kind not in "iu" or ordered.min() < low or ordered.max() > high:
-            raise CalibrationError(
-                f"Raw inputs must be integers in {low}..{high}; this file holds {ordered.dtype} in {limits(ordered)}"
-            )
-        return ordered.astype(np.int64)
-    if not np.isfinite(ordered).all():
-        first = np.argwhere(~np.isfinite(ordered))[0].tolist()
-        raise CalibrationError(f"Input {first[0]} has {ordered[tuple(first)]} at {first[1:]}, not a finite number")
-    raw: Ints = np.clip(np.floor(ordered / meta["scale"] + 0.5), low, high).astype(np.int64)
-    return raw
+    if is_raw and ordered.dtype.kind not in "iu":
+        raise CalibrationError(f"Raw inputs must be integers in {low}..{high}; this file holds {ordered.dtype}")
+    raw, cut = rounded(ordered, 1.0 if is_raw else meta["scale"], low, high)
+    settle(cut, out_of_range, lambda text: click.echo(f"galton: warning: {text}", err=True))
+    return raw, cut
 
 
 def in_order(values: Array, shape: tuple[int, ...]) -> Array:
@@ -51,11 +62,6 @@ def in_order(values: Array, shape: tuple[int, ...]) -> Array:
         f"The image takes inputs of shape (n, {rows}, {columns}, {channels}) or (n, {channels}, {rows}, {columns}), "
         f"the file holds {values.shape}"
     )
-
-
-def limits(values: Array) -> str:
-    """Smallest and largest value, for messages."""
-    return f"{values.min()}..{values.max()}"
 
 
 def real_outputs(image: Image, raw: Array) -> NDArray[Any]:

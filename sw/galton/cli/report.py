@@ -8,6 +8,7 @@ import click
 
 from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_array, progress
 from galton.cli.common import command as make_command
+from galton.cli.inputs import range_option, raw_inputs
 
 EXAMPLE = """
 galton report digits.galtonq images.npy --labels labels.npy -o report.html
@@ -18,17 +19,26 @@ galton report digits.galtonq images.npy --labels labels.npy -o report.html
 @click.argument("network", type=INPUT_FILE)
 @click.argument("inputs", type=INPUT_FILE)
 @click.option("--target", default="up5k", show_default=True, help="A configuration or a board.")
+@range_option
 @click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
 @click.option("--limit", type=click.IntRange(1), help="Simulate only the first inputs.")
 @click.option("-o", "--output", type=OUTPUT_FILE, default=Path("report.html"), show_default=True, help="The page to write.")
-def command(network: Path, inputs: Path, target: str, labels: Path | None, limit: int | None, output: Path, as_json: bool) -> int:
+def command(
+    network: Path,
+    inputs: Path,
+    target: str,
+    out_of_range: str,
+    labels: Path | None,
+    limit: int | None,
+    output: Path,
+    as_json: bool,
+) -> int:
     """Compile a quantized NETWORK, simulate INPUTS on the core's Verilog, and write a self-contained HTML report.
 
     Exit code 1 where the Verilog and the models disagree.
     """
     from galton import storage
     from galton.cli.clocks import clock
-    from galton.cli.inputs import raw_inputs
     from galton.cli.results import finish
     from galton.cli.verification import verify
     from galton.compiler import compile as compile_network
@@ -37,7 +47,7 @@ def command(network: Path, inputs: Path, target: str, labels: Path | None, limit
 
     integers, _ = storage.load(network)
     compiled = compile_network(integers, target)
-    values = raw_inputs(compiled.image, load_array(inputs), False)[:limit]
+    values, _ = raw_inputs(compiled.image, load_array(inputs), False, out_of_range, limit)
     with progress(as_json) as bar:
         task = bar.add_task("building the simulator", total=None)
         checked = verify(

@@ -9,16 +9,19 @@ import numpy as np
 
 from galton.cli.common import Array
 from galton.errors import CalibrationError
+from galton.ranges import Cut
 
 
-def finish(outputs: Array, path: Path | None, labels: Array | None) -> dict[str, Any]:
-    """Write the outputs where `path` is given; what to report, `lines` being the same for people.
+def finish(outputs: Array, path: Path | None, labels: Array | None, cut: Cut | None = None) -> dict[str, Any]:
+    """Write the outputs where `path` is given; what to report, `lines` being the same for people. `cut`: of the inputs.
 
     Raises CalibrationError where there is not one label for each input.
     """
     facts: dict[str, Any] = {"inputs": len(outputs), "shape": list(outputs.shape)}
     scores = outputs.reshape(len(outputs), -1)
     lines = [f"{len(outputs):,} inputs, outputs of shape {outputs.shape[1:]}"]
+    if cut is not None:
+        facts["saturated_inputs"] = {"values": cut.values, "inputs": cut.inputs}
     if labels is not None:
         if labels.shape != (len(outputs),):
             raise CalibrationError(f"There are {len(outputs)} inputs, but labels of shape {labels.shape}")

@@ -8,6 +8,7 @@ import click
 
 from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_array, progress
 from galton.cli.common import command as make_command
+from galton.cli.inputs import range_option, raw_inputs, real_outputs
 
 EXAMPLE = """
 galton run digits.galton images.npy -o scores.npy
@@ -20,18 +21,20 @@ BATCH = 50
 @click.argument("inputs", type=INPUT_FILE)
 @click.option("-o", "--output", type=OUTPUT_FILE, help="Where to write the outputs, as .npy.")
 @click.option("--raw", is_flag=True, help="Inputs and outputs are the integers of the core, not real numbers.")
+@range_option
 @click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
-def command(image: Path, inputs: Path, output: Path | None, raw: bool, labels: Path | None, as_json: bool) -> int:
+def command(
+    image: Path, inputs: Path, output: Path | None, raw: bool, out_of_range: str, labels: Path | None, as_json: bool
+) -> int:
     """Run INPUTS (.npy, .npz or .pt) through IMAGE in the golden model, exactly as the hardware computes."""
     import numpy as np
 
-    from galton.cli.inputs import raw_inputs, real_outputs
     from galton.cli.results import finish
     from galton.golden import Machine
     from galton.image import Image
 
     packed = Image.load(image)
-    values = raw_inputs(packed, load_array(inputs), raw)
+    values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range)
     machine, parts = Machine(packed), []
     with progress(as_json) as bar:
         task = bar.add_task("golden model", total=len(values))
@@ -40,7 +43,7 @@ def command(image: Path, inputs: Path, output: Path | None, raw: bool, labels: P
             bar.advance(task, len(parts[-1]))
     result = np.concatenate(parts)
     outputs = result if raw else real_outputs(packed, result)
-    facts = finish(outputs, output, None if labels is None else load_array(labels))
+    facts = finish(outputs, output, None if labels is None else load_array(labels), cut)
     if as_json:
         emit(facts)
     else:

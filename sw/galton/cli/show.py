@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from galton.cli.common import table
+
+if TYPE_CHECKING:
+    from galton.compiler import DryRun
 
 
 def show_image(out: Console, facts: dict[str, Any]) -> None:
@@ -46,6 +49,32 @@ def show_certificates(out: Console, facts: dict[str, Any]) -> None:
         total = (f"{proof['total']:,}", str(proof["total_margin"]))
         rows.add_row(layer["name"], shape(layer["output_shape"]), *accumulator, *total)
     out.print(rows)
+
+
+def show_fit(out: Console, found: DryRun) -> None:
+    """What each layer takes of each memory, and what would make the network fit."""
+    columns = [f"{use.name}/{use.unit}>" if use.name != use.unit else f"{use.name}>" for use in found.memory]
+    rows = table(f"{found.network} for {found.config.name}", "layer", *columns)
+    for index, (name, _) in enumerate(found.memory[0].layers if found.memory else ()):
+        rows.add_row(name, *(f"{use.layers[index][1]:,}" for use in found.memory))
+    for title, numbers in (
+        ("needed", [f"{use.used:,}" for use in found.memory]),
+        ("there are", [f"{use.available:,}" for use in found.memory]),
+        ("share", [f"{100 * use.used / use.available:.0f} %" for use in found.memory]),
+    ):
+        rows.add_row(f"[bold]{title}[/]", *numbers)
+    if found.memory:
+        out.print(rows)
+        each = " each group has its own weights and accumulators;" if found.config.groups > 1 else ""
+        out.print(f"layers share the weights;{each} data: tensors alive in a layer, needed with program and counters\n")
+    if found.fits:
+        out.print("[bold green]It fits.[/]")
+        return
+    out.print(found.problem, style="red", soft_wrap=True, markup=False)
+    title = "Tried, and it fits with:" if found.ways else "Neither narrower weights nor another configuration makes it fit."
+    out.print(title)
+    for way in found.ways:
+        out.print(f"- {way}", soft_wrap=True, markup=False)
 
 
 def shape(sizes: list[int]) -> str:

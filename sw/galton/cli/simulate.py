@@ -9,6 +9,7 @@ import click
 
 from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_array, progress, table
 from galton.cli.common import command as make_command
+from galton.cli.inputs import range_option, raw_inputs, real_outputs
 
 EXAMPLE = """
 galton simulate digits.galton images.npy -o scores.npy
@@ -20,27 +21,34 @@ galton simulate digits.galton images.npy -o scores.npy
 @click.argument("inputs", type=INPUT_FILE)
 @click.option("-o", "--output", type=OUTPUT_FILE, help="Where to write the outputs, as .npy.")
 @click.option("--raw", is_flag=True, help="Inputs and outputs are the integers of the core, not real numbers.")
+@range_option
 @click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
 @click.option("--limit", type=click.IntRange(1), help="Simulate only the first inputs.")
 def command(
-    image: Path, inputs: Path, output: Path | None, raw: bool, labels: Path | None, limit: int | None, as_json: bool
+    image: Path,
+    inputs: Path,
+    output: Path | None,
+    raw: bool,
+    out_of_range: str,
+    labels: Path | None,
+    limit: int | None,
+    as_json: bool,
 ) -> int:
     """Run INPUTS (.npy, .npz or .pt) through the Verilog of IMAGE's core, and compare with the golden model bit by bit.
 
     Exit code 1 where an output differs, or a counter differs from the cycle model's prediction.
     """
-    from galton.cli.inputs import raw_inputs, real_outputs
     from galton.cli.results import finish
     from galton.cli.verification import verify
     from galton.image import Image
 
     packed = Image.load(image)
-    values = raw_inputs(packed, load_array(inputs), raw)[:limit]
+    values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range, limit)
     with progress(as_json) as bar:
         task = bar.add_task("building the simulator", total=None)
         checked = verify(packed, values, lambda done, count: bar.update(task, description="Verilog", completed=done, total=count))
     outputs = checked.outputs if raw else real_outputs(packed, checked.outputs)
-    facts = finish(outputs, output, None if labels is None else load_array(labels)[:limit])
+    facts = finish(outputs, output, None if labels is None else load_array(labels)[:limit], cut)
     facts |= checked.facts()
     if as_json:
         emit(facts)

@@ -6,21 +6,22 @@ Sources: 2-D geometry and entries as in docs/architecture.md; longest-processing
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galton.compiler.advice import Case, told, ways_out
 from galton.compiler.balance import Stored, store
 from galton.compiler.certify import Certificate, certify
 from galton.compiler.compiled import CompiledNetwork, Quantized
-from galton.compiler.fit import MemoryUse, check_memories, check_weights, memory_use
+from galton.compiler.fit import DryRun, MemoryUse, check_memories, check_weights, memory_use
 from galton.compiler.geometry import Geometry
 from galton.compiler.pack import Columns, entry_words, table_words
 from galton.compiler.pixels import Walked, choose
-from galton.compiler.place import place
+from galton.compiler.place import Placement, place
 from galton.compiler.program import assemble
-from galton.config import CONFIGS, Config, named
+from galton.config import Config, named
 from galton.errors import AccumulatorOverflow, FitError, UnsupportedLayer
 from galton.image import Image, Words
 from galton.network import Network
@@ -50,6 +51,29 @@ def compile(
     Raises FitError, AccumulatorOverflow, UnsupportedLayer for a module that the accelerator cannot run, and ValueError for an
     unknown target.
     """
+    case = _case(quantized, target, profile)
+    try:
+        return _compile(case, rates, reorder)
+    except FitError as error:
+        raise FitError(f"{error}\n{told(ways_out(case, _memory(case), _fits))}") from error
+
+
+def dry_run(quantized: Quantized | Network, target: str | Config, *, profile: bool = True) -> DryRun:
+    """Whether the network fits `target`, what it takes of every memory, and if it does not fit, what would make it fit.
+
+    Parameters and what is raised are those of `compile`, but for FitError and AccumulatorOverflow.
+    """
+    case = _case(quantized, target, profile)
+    memory = _memory(case)
+    try:
+        _compile(case)
+    except (FitError, AccumulatorOverflow) as error:
+        return DryRun(case.network.name, case.config, memory, str(error), ways_out(case, memory, _fits))
+    return DryRun(case.network.name, case.config, memory, "", ())
+
+
+def _case(quantized: Quantized | Network, target: str | Config, profile: bool) -> Case:
+    """What is to be compiled; raises as `compile` does for what is none of that."""
     network = quantized if isinstance(quantized, Network) else getattr(quantized, "network", None)
     reason = getattr(quantized, "reason", None)
     if network is None and isinstance(reason, str):
@@ -58,28 +82,61 @@ def compile(
         raise TypeError(
             f"compile takes a quantized module or a Network, not {type(quantized).__name__}: call galton.quantize first"
         )
-    config = target if isinstance(target, Config) else named(target)
-    try:
-        return _compile(network, config, profile, rates, reorder)
-    except FitError as error:
-        raise FitError(f"{error}\n{_way_out(network, config, profile)}") from error
+    return Case(network, target if isinstance(target, Config) else named(target), profile)
 
 
-def _compile(network: Network, config: Config, profile: bool, rates: Rates | None, reorder: bool) -> CompiledNetwork:
-    """The network on one configuration, or a FitError without advice."""
-    check_weights(network, config)
-    stored = store(network, config, rates, reorder=reorder)
+@dataclass(frozen=True)
+class _Plan:
+    """A network as it would be packed, whether or not that fits."""
+
+    stored: Stored
+    certificates: tuple[Certificate, ...]
+    layers: list[Walked]
+    placement: Placement
+    memory: tuple[MemoryUse, ...]
+
+
+def _plan(case: Case, rates: Rates | None = None, reorder: bool = False) -> _Plan:
+    """Raises FitError where there is no way to store the network at all, and AccumulatorOverflow."""
+    config = case.config
+    check_weights(case.network, config)
+    stored = store(case.network, config, rates, reorder=reorder)
     certificates = certify(stored.network, config)
     plain = [Geometry(layer, config) for layer in stored.network.layers]
-    layers = choose(stored.network.layers, config, config.data_words - place(stored.network, plain, profile=profile).needed)
-    geometries, packed = [layer.geometry for layer in layers], [layer.packed for layer in layers]
-    placement = place(stored.network, geometries, profile=profile)
-    memory = memory_use(stored.network, geometries, packed, placement, config)
-    check_memories(memory, placement, config)
-    chunks, table, bases = _joined(geometries, packed, config)
-    words = assemble(stored.network, geometries, bases, placement)
-    image = Image(config, _meta(network, stored, layers, certificates), words, chunks, table)
-    return CompiledNetwork(config, stored.network, image, certificates, memory)
+    needed = place(stored.network, plain, profile=case.profile).needed
+    layers = choose(stored.network.layers, config, config.data_words - needed)
+    geometries = [layer.geometry for layer in layers]
+    placement = place(stored.network, geometries, profile=case.profile)
+    memory = memory_use(stored.network, geometries, [layer.packed for layer in layers], placement, config)
+    return _Plan(stored, certificates, layers, placement, memory)
+
+
+def _compile(case: Case, rates: Rates | None = None, reorder: bool = False) -> CompiledNetwork:
+    """The compiled network, or a FitError without advice."""
+    plan, config = _plan(case, rates, reorder), case.config
+    check_memories(plan.memory, plan.placement, config)
+    geometries = [layer.geometry for layer in plan.layers]
+    chunks, table, bases = _joined(geometries, [layer.packed for layer in plan.layers], config)
+    words = assemble(plan.stored.network, geometries, bases, plan.placement)
+    image = Image(config, _meta(case.network, plan.stored, plan.layers, plan.certificates), words, chunks, table)
+    return CompiledNetwork(config, plan.stored.network, image, plan.certificates, plan.memory)
+
+
+def _memory(case: Case) -> tuple[MemoryUse, ...]:
+    """What the network takes; () where that is not known."""
+    try:
+        return _plan(case).memory
+    except (FitError, AccumulatorOverflow):
+        return ()
+
+
+def _fits(case: Case) -> bool:
+    """Whether it compiles."""
+    try:
+        _compile(case)
+    except (FitError, AccumulatorOverflow):
+        return False
+    return True
 
 
 def _joined(
@@ -135,33 +192,4 @@ def _meta(network: Network, stored: Stored, walked: list[Walked], certificates: 
     }
 
 
-def _way_out(network: Network, config: Config, profile: bool) -> str:
-    """What was tried and would fit: narrower weights here, and other configurations."""
-    narrow = replace(
-        network,
-        layers=tuple(
-            replace(layer, weights=np.clip(layer.weights, -config.weight_limit, config.weight_limit)) for layer in network.layers
-        ),
-    )
-    ways = []
-    if any((old.weights != new.weights).any() for old, new in zip(network.layers, narrow.layers, strict=True)) and _fits(
-        narrow, config, profile
-    ):
-        ways.append(f"weights within -{config.weight_limit}..{config.weight_limit} in every layer")
-    others = [other.name for other in CONFIGS.values() if other.digest != config.digest and _fits(network, other, profile)]
-    ways += [f"configuration {name}" for name in others]
-    if ways:
-        return f"Tried, and it fits with {' or with '.join(ways)}."
-    return "Tried: neither narrower weights nor any other named configuration makes it fit."
-
-
-def _fits(network: Network, config: Config, profile: bool) -> bool:
-    """Whether the network compiles for `config`."""
-    try:
-        _compile(network, config, profile, None, False)
-    except (FitError, AccumulatorOverflow):
-        return False
-    return True
-
-
-__all__ = ["Certificate", "CompiledNetwork", "MemoryUse", "compile"]
+__all__ = ["Certificate", "CompiledNetwork", "DryRun", "MemoryUse", "compile", "dry_run"]

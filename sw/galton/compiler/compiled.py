@@ -14,10 +14,10 @@ from rich.table import Table
 from galton.compiler.certify import Certificate
 from galton.compiler.fit import MemoryUse
 from galton.config import Config
-from galton.errors import CalibrationError
 from galton.golden import run
 from galton.image import Image
 from galton.network import Ints, Network
+from galton.ranges import settle
 
 
 class Quantized(Protocol):
@@ -45,14 +45,15 @@ class CompiledNetwork:
         """Write the image's file."""
         self.image.save(path)
 
-    def run(self, inputs: Any, *, execute: Callable[[Image, Ints], Ints] = run) -> Any:
+    def run(self, inputs: Any, *, out_of_range: str = "saturate", execute: Callable[[Image, Ints], Ints] = run) -> Any:
         """Real outputs of the packed image for real inputs, by the golden model or whatever `execute` is.
 
         NumPy arrays are (n, rows, columns, channels); torch tensors are (n, channels, rows, columns), as for torch's own layers.
         Both may be (n, channels) where the network begins or ends with one pixel; outputs of one pixel always are. The result is
         of the kind of the input, float64 for NumPy and float32 for torch.
 
-        Raises CalibrationError for a wrong shape and for values that are not finite.
+        Values that raw inputs cannot hold are cut, with a RangeWarning that counts them; with out_of_range="refuse" they are
+        refused. Raises CalibrationError for those, for a wrong shape, and for values that are not finite.
         """
         torch_like = hasattr(inputs, "detach")
         values = np.asarray(inputs.detach().cpu() if torch_like else inputs, dtype=np.float64)
@@ -60,10 +61,8 @@ class CompiledNetwork:
             values = values[:, None, None, :]
         elif torch_like and values.ndim == 4:
             values = np.moveaxis(values, 1, -1)
-        try:
-            raw = self.network.raw_input(values)
-        except ValueError as error:
-            raise CalibrationError(str(error)) from error
+        raw, cut = self.network.cut_input(values)
+        settle(cut, out_of_range)
         outputs = execute(self.image, raw) * self.network.output_scale
         if outputs.shape[1:3] == (1, 1):
             outputs = outputs[:, 0, 0, :]

@@ -38,6 +38,26 @@ class MemoryUse:
         return f"{self.name}: {self.used} of {self.available} {self.unit}; most for {name}: {amount}"
 
 
+@dataclass(frozen=True)
+class DryRun:
+    """What `dry_run` finds.
+
+    memory: () where the network cannot be stored at all. problem: what does not fit, "" where all does. ways: changes that were
+    tried and make it fit, the smallest first.
+    """
+
+    network: str
+    config: Config
+    memory: tuple[MemoryUse, ...]
+    problem: str
+    ways: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether `compile` would give an image."""
+        return not self.problem
+
+
 def memory_use(
     network: Network, geometries: list[Geometry], packed: list[tuple[Columns, ...]], placement: Placement, config: Config
 ) -> tuple[MemoryUse, ...]:
