@@ -16,6 +16,7 @@ from galton_hw.group import Expander
 from galton_hw.quantizer import Quantizer, Sampler
 from galton_hw.scan import Reader, Scan
 from galton_hw.sequencer import Sequencer
+from galton_hw.serializer import Serializer
 from galton_sim import formal
 from galton_sim.yosys import SynthesisError
 
@@ -95,9 +96,9 @@ class SamplerStep(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.sampler = sampler = Sampler()
-        m.d.comb += [sampler.product.eq(self.product), sampler.residue.eq(self.residue)]
+        m.d.comb += [sampler.products[0].eq(self.product), sampler.residue.eq(self.residue)]
         m.d.comb += Assume(self.product <= ((1 << layout.BYTE_BITS) - 1) * ((1 << layout.STEP_BITS) - 1))
-        scaled = sampler.hits << layout.FRACTION_BITS
+        scaled = sampler.hits[0] << layout.FRACTION_BITS
         difference = scaled - self.product
         m.d.comb += [
             Assert(scaled + sampler.following == self.product + self.residue),
@@ -121,18 +122,48 @@ class SamplerStream(wiring.Component):
         m.submodules.sampler = sampler = Sampler()
         fresh = Signal(init=1)
         residue, hits, total = Signal(layout.FRACTION_BITS), Signal(self.bits - layout.FRACTION_BITS), Signal(self.bits)
-        m.d.comb += [sampler.product.eq(self.product), sampler.residue.eq(residue)]
+        m.d.comb += [sampler.products[0].eq(self.product), sampler.residue.eq(residue)]
         m.d.comb += Assume(self.product <= ((1 << layout.BYTE_BITS) - 1) * ((1 << layout.STEP_BITS) - 1))
         with m.If(fresh):
             m.d.sync += [fresh.eq(0), total.eq(self.start), residue.eq(self.start)]
         with m.Elif(self.valid):
-            m.d.sync += [hits.eq(hits + sampler.hits), total.eq(total + self.product), residue.eq(sampler.following)]
+            m.d.sync += [hits.eq(hits + sampler.hits[0]), total.eq(total + self.product), residue.eq(sampler.following)]
         m.d.comb += Assert(Cat(residue, hits) == total)
+        return m
+
+
+class SamplerBundle(wiring.Component):
+    """Behind any sum of products in a bundle an activation gets the hits, and leaves the residue, that it would by itself."""
+
+    def __init__(self, width):
+        self.width, bits = width, layout.BYTE_BITS + layout.STEP_BITS
+        super().__init__({"total": In(bits + 2), "product": In(bits), "residue": In(layout.FRACTION_BITS)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.bundle = bundle = Sampler(self.width)
+        m.submodules.single = single = Sampler()
+        most = ((1 << layout.BYTE_BITS) - 1) * ((1 << layout.STEP_BITS) - 1)
+        m.d.comb += [
+            Assume(self.product <= most),
+            Assume(self.total <= (self.width - 1) * most),
+            bundle.carry.eq(1),
+            bundle.residue.eq(self.residue),
+            *(product.eq(self.total + (self.product if index else 0)) for index, product in enumerate(bundle.products)),
+            single.products[0].eq(self.product),
+            single.residue.eq((self.total + self.residue)[: layout.FRACTION_BITS]),
+            Assert(bundle.hits[1] == single.hits[0]),
+            Assert(bundle.following == single.following),
+        ]
         return m
 
 
 def test_sampler_step():
     assert formal.prove(SamplerStep()) >= 0
+
+
+def test_sampler_of_a_bundle():
+    assert formal.prove(SamplerBundle(4)) >= 0
 
 
 def test_sampler_telescopes():
@@ -172,14 +203,15 @@ class Bypassed(wiring.Component):
                 m.d.sync += [first.eq(0), before.eq(outer)]
                 m.d.comb += Assume(first | (outer == before))
         item, count = self.i.payload, self.o.payload
-        m.d.comb += Assume(self.bypass & ~item.marker & (item.tag == Cat(item.raw, self.signed_raw)))
+        m.d.comb += Assume(self.bypass & ~item.marker & (item.tag == Cat(item.raw[0], self.signed_raw)))
+        found = count.counts[0]
         raw = Mux(self.signed_raw, count.tag[: layout.BYTE_BITS].as_signed(), count.tag[: layout.BYTE_BITS])
         magnitude = Mux(raw < 0, -raw, raw)
         kept = Mux(magnitude < self.dead_zone, 0, magnitude)
         limit = (1 << quantizer.count_bits) - 1
         with m.If(self.o.valid):
-            m.d.comb += Assert(count.magnitude == Mux(kept > limit, limit, kept))
-            m.d.comb += Assert((count.negative == (raw < 0)) | (count.magnitude == 0))
+            m.d.comb += Assert(found.magnitude == Mux(kept > limit, limit, kept))
+            m.d.comb += Assert((found.negative == (raw < 0)) | (found.magnitude == 0))
         return m
 
 
@@ -204,6 +236,7 @@ SMALLEST = Config(
 )
 """As few state bits as a configuration can have: the control does not depend on widths."""
 SPARSE = replace(SMALLEST, name="smallest-sparse", step_bits=1, table_words=2)
+WIDE = replace(SMALLEST, name="smallest-wide", scan_width=4)
 
 
 def through(m, outside, inside):
@@ -241,7 +274,7 @@ class Surrounded(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("config", [SMALLEST, SPARSE], ids=["dense", "sparse"])
+@pytest.mark.parametrize("config", [SMALLEST, SPARSE, WIDE], ids=["dense", "sparse", "wide"])
 def test_contract_of_the_expander(config):
     host = ("table_write", "table_host") if config.sparse else ()
     assert formal.prove_contract(Surrounded(Expander(config), host), steady=["layer"]) > 0
@@ -265,12 +298,18 @@ class Waited(wiring.Component):
         return m
 
 
-def test_contract_of_the_dispatch():
-    assert formal.prove_contract(Surrounded(Waited(SMALLEST), patient=True), steady=["ring_rows", "elementwise"]) > 0
+@pytest.mark.parametrize("config", [SMALLEST, WIDE], ids=["single", "wide"])
+def test_contract_of_the_dispatch(config):
+    assert formal.prove_contract(Surrounded(Waited(config), patient=True), steady=["layer"]) > 0
 
 
-def test_contract_of_the_scan():
-    assert formal.prove_contract(Surrounded(Scan(SMALLEST), ["table_write"]), steady=["layer"]) > 0
+def test_contract_of_the_serializer():
+    assert formal.prove_contract(Surrounded(Serializer(WIDE)), steady=["layer"]) > 0
+
+
+@pytest.mark.parametrize("config", [SMALLEST, WIDE], ids=["single", "wide"])
+def test_contract_of_the_scan(config):
+    assert formal.prove_contract(Surrounded(Scan(config), ["table_write"]), steady=["layer"]) > 0
 
 
 def test_contract_of_the_reader():

@@ -23,6 +23,10 @@ ODD = {
     "two-sparse": Config("two-sparse", groups=2, lanes=3, step_bits=1, planes=1, weight_bits=5, table_words=4096, **SMALL),
     "wide-step": Config("wide-step", groups=4, lanes=2, step_bits=5, weight_bits=2, table_words=4096, count_bits=3, **SMALL),
     "one-plane": Config("one-plane", groups=2, lanes=4, planes=1, weight_bits=8, accumulator_bits=24, **SMALL),
+    "four-at-once": Config(
+        "four-at-once", groups=3, lanes=6, step_bits=2, table_words=4096, scan_width=4, drain_width=4, **SMALL
+    ),
+    "quads": Config("quads", groups=2, lanes=4, scan_width=4, count_bits=6, fifo_depth=4, **SMALL),
     "fours": Config("fours", groups=8, lanes=8, drain_width=4, **SMALL),
     "fours-odd": Config("fours-odd", groups=3, lanes=5, weight_bits=3, drain_width=4, **SMALL),
     "fours-sparse": Config("fours-sparse", groups=4, lanes=2, step_bits=1, table_words=4096, drain_width=4, **SMALL),

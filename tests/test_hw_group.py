@@ -17,6 +17,7 @@ DONE_BITS = next(field.bits for field in ROW.fields if field.name == "done")
 RING = {"row_words": 12, "ring_words": 48, "ring_rows": 4}
 """Words 48..63 are outside the ring: the drain of these tests takes its cycles there."""
 SPARE = range(48, 64)
+WIDE = replace(circuits.DENSE, name="wide", lanes=6, scan_width=4)
 
 
 def draw_marker(rng):
@@ -26,31 +27,39 @@ def draw_marker(rng):
     return {"marker": 1, "last": rng.getrandbits(1), "start": start, "column": 12 * rng.randrange(4)}
 
 
+def draw_count(rng, least, limit):
+    """A count of a magnitude from `least` on, as magnitude and sign."""
+    return {"magnitude": rng.randint(least, limit), "negative": rng.getrandbits(1)}
+
+
 def draw_events(rng, rows, starts, columns, count_limit=255, events=6):
     """Rows of events behind their markers: weight (table) addresses in `starts`, accumulator columns in `columns`."""
     found = []
     for _ in range(rows):
         found.append(draw_marker(rng))
         for _ in range(rng.randrange(events + 1)):
-            event = {"magnitude": rng.randint(1, count_limit), "negative": rng.getrandbits(1), "short": rng.getrandbits(1)}
+            event = {"counts": [draw_count(rng, 1, count_limit)], "short": rng.getrandbits(1)}
             found.append({**event, "start": rng.choice(starts), "column": rng.choice(columns)})
     return found
 
 
-def draw_vectors(rng, rows, starts, columns, lanes, count_limit=255):
-    """Rows of an elementwise layer's events: those lanes of each vector that have a count, and the last one."""
+def draw_vectors(rng, rows, starts, columns, config, count_limit=255):
+    """Rows of an elementwise layer's events: those bundles of each vector that have a count, and the last one."""
+    width = config.scan_width
+    bundles = -(-config.lanes // width)
     found = []
     for event in draw_events(rng, rows, starts, columns, count_limit):
         if event.get("marker"):
             found.append(event)
             continue
-        last = rng.choice([lanes - 1, lanes - 1, rng.randrange(lanes)])
-        chosen = [lane for lane in range(last) if rng.random() < 0.6]
-        for lane in [*chosen, last]:
-            magnitude = 0 if lane == last and chosen and rng.random() < 0.4 else rng.randint(1, count_limit)
-            found.append(
-                {**event, "lane": lane, "last": int(lane == last), "magnitude": magnitude, "negative": rng.getrandbits(1)}
-            )
+        last = rng.choice([bundles - 1, bundles - 1, rng.randrange(bundles)])
+        chosen = [bundle for bundle in range(last) if rng.random() < 0.6]
+        for bundle in [*chosen, last]:
+            empty = bundle == last and chosen and rng.random() < 0.4
+            counts = [draw_count(rng, 0, 0 if empty else count_limit) for _ in range(min(width, config.lanes - bundle * width))]
+            if not empty:
+                counts[rng.randrange(len(counts))]["magnitude"] = rng.randint(1, count_limit)
+            found.append({**event, "bundle": bundle, "last": int(bundle == last), "counts": counts})
     return found
 
 
@@ -58,21 +67,22 @@ def signed(count):
     return -count["magnitude"] if count["negative"] else count["magnitude"]
 
 
-def segments_of(events, layer, table, lanes):
+def segments_of(events, layer, table, config):
     """The segments that events become, with the counts of their lanes; `table` is None where columns are dense."""
     segments = ring = 0
-    gathered = [0] * lanes
+    gathered = [0] * config.lanes
     for event in events:
         if event.get("marker"):
             segments, ring = event["start"] >> DONE_BITS, event["column"]
             yield {"marker": 1, "entries": 0, "done": event["start"] & ((1 << DONE_BITS) - 1)}
             continue
-        counts = [signed(event)] * lanes
+        counts = [signed(event["counts"][0])] * config.lanes
         if layer["elementwise"]:
-            gathered[event["lane"]] = signed(event)
+            for place, count in enumerate(event["counts"]):
+                gathered[event["bundle"] * config.scan_width + place] = signed(count)
             if not event["last"]:
                 continue
-            counts, gathered = gathered, [0] * lanes
+            counts, gathered = gathered, [0] * config.lanes
         for index in range(segments):
             start = event["start"] + index * layer["pitch"]
             entries = layer["entries_short" if event["short"] else "entries_long"]
@@ -81,7 +91,7 @@ def segments_of(events, layer, table, lanes):
             word = (ring + index * layer["row_words"]) % layer["ring_words"] + event["column"]
             common = {"first": int(index == 0), "counts": counts}
             if not layer["elementwise"]:
-                common |= {"magnitude": event["magnitude"], "negative": event["negative"]}
+                common |= event["counts"][0]
             yield {"marker": 0, "start": start, "entries": entries, "word": word, **common}
 
 
@@ -109,7 +119,7 @@ class Copying(wiring.Component):
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 0.7])
-@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL], ids=["dense", "sparse"])
+@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL, WIDE], ids=["dense", "sparse", "wide"])
 @pytest.mark.parametrize("elementwise", [0, 1], ids=["ordinary", "elementwise"])
 def test_expander(config, elementwise, stall):
     rng = Random(f"{config.name} {stall} {elementwise}")
@@ -118,9 +128,9 @@ def test_expander(config, elementwise, stall):
     table = None
     if config.sparse:
         table = [{"start": rng.randrange(2048), "entries": rng.choice([0, 1, 5])} for _ in range(config.table_words)]
-    draw = (draw_vectors, {"lanes": config.lanes}) if elementwise else (draw_events, {})
+    draw = (draw_vectors, {"config": config}) if elementwise else (draw_events, {})
     events = draw[0](rng, 15, range(60), range(12), **draw[1])
-    expected, seen = list(segments_of(events, layer, table, config.lanes)), []
+    expected, seen = list(segments_of(events, layer, table, config)), []
     dut = circuits.Resting(Copying(config))
 
     async def load(ctx):
@@ -196,8 +206,8 @@ class Machine:
     def walk(self, events):
         """Add what `events` add to the expected accumulators, entries and finished rows."""
         planes = 1 + self.layer["two_planes"]
-        lanes, apart = self.config.lanes, self.layer["accumulator_skip"] if self.layer["elementwise"] else 1
-        for segment in segments_of(events, self.layer, self.table, lanes):
+        apart = self.layer["accumulator_skip"] if self.layer["elementwise"] else 1
+        for segment in segments_of(events, self.layer, self.table, self.config):
             self.rows_done += segment.get("done", 0)
             word = segment.get("word", 0)
             for place in range(segment["entries"]):
@@ -298,7 +308,7 @@ def test_sparse_group(two_planes, steal, seed):
 
 
 @pytest.mark.parametrize("steal", [0.0, 0.4])
-@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL], ids=["dense", "sparse"])
+@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL, WIDE], ids=["dense", "sparse", "wide"])
 @pytest.mark.parametrize("two_planes", [0, 1])
 def test_elementwise_group(config, two_planes, steal):
     rng, planes = Random(f"{config.name} {two_planes} {steal}"), 1 + two_planes
@@ -312,24 +322,24 @@ def test_elementwise_group(config, two_planes, steal):
     # Elementwise layers have no steps.
     machine.steps = [0] * 128
     starts = range(60) if config.sparse else range(0, 100, planes)
-    check(machine, draw_vectors(rng, 12, starts, range(6), config.lanes, count_limit=40), steal, steal)
+    check(machine, draw_vectors(rng, 12, starts, range(6), config, count_limit=40), steal, steal)
 
 
-@pytest.mark.parametrize(("lanes", "cycles"), [(8, 9), (12, 13)])
-def test_gathering_hides_behind_the_entries_before(lanes, cycles):
-    """Full 3x3 vectors of up to 8 lanes take nine cycles each, those of more lanes a cycle for each and one to copy them."""
-    config = replace(circuits.DENSE, lanes=lanes, fifo_depth=16)
-    layer = circuits.layer(pitch=3, entries_long=3, entries_short=3, elementwise=1, accumulator_skip=1, **RING)
+@pytest.mark.parametrize(("lanes", "width", "taps", "cycles"), [(8, 1, 3, 9), (12, 1, 3, 13), (12, 4, 1, 4), (8, 4, 1, 3)])
+def test_gathering_hides_behind_the_entries_before(lanes, width, taps, cycles):
+    """Full 3x3 vectors of up to 8 lanes take nine cycles each, those of more bundles a cycle for each and one to copy them."""
+    config = replace(circuits.DENSE, lanes=lanes, fifo_depth=16, scan_width=width)
+    layer = circuits.layer(pitch=taps, entries_long=taps, entries_short=taps, elementwise=1, accumulator_skip=1, **RING)
     machine, rng = Machine(config, layer, "gathering"), Random(lanes)
     events = [{"marker": 1, "start": 3 << DONE_BITS, "column": 12}]
     for vector in range(10):
         event = {"short": 0, "start": 9 * vector, "column": vector}
-        for lane in range(lanes):
-            count = {"magnitude": rng.randint(1, 9), "negative": rng.getrandbits(1)}
-            events.append({**event, **count, "lane": lane, "last": int(lane == lanes - 1)})
+        for bundle in range(lanes // width):
+            counts = [draw_count(rng, 1, 9) for _ in range(width)]
+            events.append({**event, "counts": counts, "bundle": bundle, "last": int(bundle == lanes // width - 1)})
     seen = check(machine, events, 0.0, "gathering")
     entries = [cycle for cycle, values in enumerate(seen) if values["entry"]]
-    assert [later - earlier for earlier, later in zip(entries, entries[9:], strict=False)] == [cycles] * 81
+    assert [later - earlier for earlier, later in zip(entries, entries[3 * taps :], strict=False)] == [cycles] * 27 * taps
 
 
 @pytest.mark.parametrize("steal", [0.0, 0.3])
@@ -340,7 +350,7 @@ def test_hazards(columns, steal):
     machine = Machine(circuits.DENSE, layer, "hazards")
     events = [{"marker": 1, "start": 1 << DONE_BITS, "column": 12}]
     for index in range(60):
-        event = {"magnitude": index % 7 + 1, "negative": index % 3 == 0, "short": 0, "start": index}
+        event = {"counts": [{"magnitude": index % 7 + 1, "negative": index % 3 == 0}], "short": 0, "start": index}
         events.append({**event, "column": columns[index % len(columns)]})
     seen = check(machine, events, steal, "hazards")
     if not steal:
@@ -353,7 +363,8 @@ def test_planes_hit_one_word():
     layer = circuits.layer(pitch=2, entries_long=2, entries_short=2, two_planes=1, **RING)
     machine = Machine(replace(circuits.DENSE, count_bits=4), layer, "planes")
     events = [{"marker": 1, "start": 1 << DONE_BITS, "column": 0}]
-    events += [{"magnitude": 15, "negative": index & 1, "short": 0, "start": 2 * index, "column": 3} for index in range(30)]
+    counts = [{"magnitude": 15, "negative": sign} for sign in (0, 1)]
+    events += [{"counts": [counts[index & 1]], "short": 0, "start": 2 * index, "column": 3} for index in range(30)]
     check(machine, events, 0.0, "planes")
 
 
@@ -373,7 +384,7 @@ def test_fetch_reads_and_clears():
     machine = Machine(circuits.DENSE, circuits.layer(pitch=1, entries_long=1, **RING), "fetch")
     dut, found = machine.dut, []
     marker = {"marker": 1, "start": 3 | 1 << DONE_BITS, "column": 0}
-    events = [marker, {"magnitude": 3, "negative": 0, "short": 0, "start": 9, "column": 2}]
+    events = [marker, {"counts": [{"magnitude": 3, "negative": 0}], "short": 0, "start": 9, "column": 2}]
     machine.walk(events)
 
     async def testbench(ctx):

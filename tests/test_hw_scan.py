@@ -1,5 +1,6 @@
 """The scan of random networks' layers against their LAYER and ROW records, and the reader beneath it."""
 
+from itertools import pairwise
 from random import Random
 
 import circuits
@@ -14,7 +15,7 @@ from galton_hw.reader import Reader, WindowReader
 from galton_hw.scan import Scan
 from galton_sim import streams
 
-CONFIGS = {name: networks.EVERY[name] for name in ("tiny", "three-by-five", "two-sparse")}
+CONFIGS = {name: networks.EVERY[name] for name in ("tiny", "three-by-five", "two-sparse", "four-at-once", "quads")}
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.2, 0.6])
@@ -116,37 +117,41 @@ def test_window_reader(turns, most, rest):
 def expected_items(parsed, octets, config):
     """For each item what must be right of it: markers whole, activations without weights only as such."""
     _, _, channels = parsed.input_shape
+    firsts = [*np.flatnonzero(decode.bundle_starts(parsed, config)).tolist(), channels]
     owned = parsed.layer["group_channels"]
     row_bits = next(field.bits for field in ROW.fields if field.name == "done")
     place = 0
     for row in parsed.rows:
         start = row["done"] | row["segments"] << row_bits
-        yield {"marker": 1, "tag": {"start": start, "column": row["ring_start"], "active": 1, "claim": row["claim"]}}
+        tag = {"start": start, "column": row["ring_start"], "active": 1, "claim": row["claim"]}
+        yield {"marker": 1, "tag": tag | ({"short": row["short"]} if config.scan_width > 1 else {})}
         if row is parsed.rows[-1]:
             return
         for x in range(parsed.input_shape[1]):
             label = x % parsed.stride_x
             active = int(row["segments"] > 0 and label in parsed.labels)
             starts = parsed.segment_addresses(row, label)[:, 0] if active else None
-            for channel in range(channels):
-                # Of an elementwise layer's group: its channel, and the vector that this is in.
-                vector, lane = divmod(channel % owned, config.lanes)
+            for channel, following in pairwise(firsts):
+                # Of an elementwise layer's group: the vector.
+                vector = channel % owned // config.lanes
                 tag = {"active": active, "vector_end": 0}
                 if parsed.elementwise:
-                    tag["group_end"] = int((channel + 1) % owned == 0)
-                    tag["vector_end"] = int(tag["group_end"] or lane == config.lanes - 1)
+                    tag["group_end"] = int(following % owned == 0)
+                    tag["vector_end"] = int(tag["group_end"] or following % owned % config.lanes == 0)
                 if starts is not None:
                     tag |= {"short": int(parsed.is_short(label)), "start": int(starts[vector if parsed.elementwise else channel])}
                     tag["column"] = int(parsed.starts[x]) + (vector if parsed.elementwise else 0)
-                yield {"raw": octets[place], "marker": 0, "tag": tag}
-                place += 1
+                count = following - channel
+                yield {"raw": octets[place : place + count] + [0] * (config.scan_width - count), "marker": 0, "tag": tag}
+                place += count
 
 
 def scanned(parsed, config, words, stall, seed):
     """(items, times since the start) of a layer."""
     dut = circuits.Resting(Scan(config))
     table = [(y, index, word) for y, row in enumerate(parsed.rows) for index, word in enumerate(ROW.pack(row))]
-    items = len(parsed.rows) + int(np.prod(parsed.input_shape))
+    bundles = np.count_nonzero(decode.bundle_starts(parsed, config))
+    items = len(parsed.rows) + int(np.prod(parsed.input_shape[:2])) * bundles
     loaded = len(table)
 
     async def load(ctx):
@@ -159,7 +164,11 @@ def scanned(parsed, config, words, stall, seed):
         ctx.set(dut.table_write, 0)
         ctx.set(dut.rest, 0)
 
-    memory = [circuits.turns(dut), circuits.data_memory(dut, words, seed)]
+    async def always(ctx):
+        ctx.set(dut.turn, 1)
+
+    turns = circuits.turns(dut) if config.scan_width == 1 else always
+    memory = [turns, circuits.data_memory(dut, words, seed)]
     transfers = streams.run(dut, inputs={}, outputs={"o": items}, stall=stall, seed=seed, testbenches=[load], background=memory)
     return transfers.values["o"], [time - loaded for time in transfers.times["o"]]
 
@@ -204,5 +213,6 @@ def check_items(network, config, rng, stall):
             }
             assert {key: item["tag"][key] for key in due["tag"]} == due["tag"]
         if not stall:
-            assert times == list(range(Scan.first_item, Scan.first_item + len(found)))
+            first = Scan(config).first_item
+            assert times == list(range(first, first + len(found)))
     return layers

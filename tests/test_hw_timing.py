@@ -9,10 +9,14 @@ from galton_hw.fifo import Fifo
 from galton_hw.quantizer import Quantizer
 from galton_hw.rescale import Rescale
 from galton_hw.scan import Scan
+from galton_hw.serializer import Serializer
 
 
 def test_the_cycle_model_and_the_hardware_agree():
-    assert Scan.first_item + Quantizer.latency == cycles.FIRST_ITEM
+    for config in (EVERY["tiny"], EVERY["quads"]):
+        between = Serializer.latency if config.scan_width > 1 else 0
+        first = Scan(config).first_item + Quantizer(8, 1, width=config.scan_width).latency + between
+        assert first == cycles.FIRST_ITEM[config.scan_width]
     assert Fifo.latency == cycles.FIFO_LATENCY
     for config in EVERY.values():
         assert Drain(config).finish_cycles == cycles.drain_finish(config)

@@ -23,6 +23,7 @@ from galton_hw.quantizer import Quantizer
 from galton_hw.registers import BusSignature, Registers
 from galton_hw.scan import Scan, tag_layout
 from galton_hw.sequencer import Sequencer
+from galton_hw.serializer import Serializer
 
 
 class Core(wiring.Component):
@@ -50,7 +51,7 @@ class Core(wiring.Component):
         shared = config.data_ports == 1
         memory = OnePortMemory(config.data_words, WORD_BITS, tech) if shared else DualPortMemory(config.data_words, WORD_BITS)
         scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)
-        quantizer = Quantizer(config.count_bits, tag_layout(config), tech)
+        quantizer = Quantizer(config.count_bits, tag_layout(config), tech, config.scan_width)
         groups = [Group(config, tech) for _ in range(config.groups)]
 
         # What the host disables forgets everything; the engine rests but for a layer's run and the sweep of the accumulators.
@@ -63,7 +64,9 @@ class Core(wiring.Component):
         m.submodules.registers, m.submodules.memory = registers, memory
         for name, part in {"sequencer": sequencer, "norm": norm, "divider": divider}.items():
             m.submodules[name] = ResetInserter(disabled)(part)
+        serializer = Serializer(config) if config.scan_width > 1 else None
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
+        engine |= {"serializer": serializer} if serializer else {}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
         links = [Link(config) for _ in groups] if config.group_distance else []
         engine |= {f"link_{index}": link for index, link in enumerate(links)}
@@ -74,7 +77,10 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), sequencer.i)
         wiring.connect(m, sequencer.o, wiring.flipped(self.o))
         wiring.connect(m, scan.o, quantizer.i)
-        wiring.connect(m, quantizer.o, dispatch.i)
+        if serializer:
+            m.d.comb += serializer.layer.eq(sequencer.layer)
+            wiring.connect(m, quantizer.o, serializer.i)
+        wiring.connect(m, (serializer or quantizer).o, dispatch.i)
         for index, group in enumerate(links or groups):
             wiring.connect(m, dispatch.o[index], group.i)
         for link, group in zip(links, groups, strict=False):
@@ -187,8 +193,7 @@ class Core(wiring.Component):
             quantizer.bypass.eq(layer.bypass),
             quantizer.dead_zone.eq(layer.dead_zone),
             quantizer.signed_raw.eq(layer.signed_input),
-            dispatch.elementwise.eq(layer.elementwise),
-            dispatch.ring_rows.eq(layer.ring_rows),
+            dispatch.layer.eq(layer),
             dispatch.row_drained.eq(drain.row_drained),
             drain.layer.eq(layer),
             drain.load.active.eq(sequencer.load),
@@ -231,10 +236,10 @@ class Core(wiring.Component):
     ) -> None:
         """The counters of PROFILE, over one inference."""
         # What reaches no output does not count: the layer may end before the scan gets there.
-        saturated = quantizer.saturated & quantizer.o.payload.tag.active
+        saturated = Mux(quantizer.o.payload.tag.active, quantizer.saturated, 0)
         increments = {
             "cycles": sequencer.counting,
-            "events": dispatch.event,
+            "events": dispatch.events,
             "entries": reduce(add, (group.entry for group in groups)),
             "fifo_stalls": dispatch.fifo_stall,
             "ring_stalls": dispatch.ring_stall,
@@ -252,5 +257,5 @@ class Core(wiring.Component):
             registers.counters.eq(counters),
             registers.busy.eq(sequencer.busy),
             registers.layers_done.eq(sequencer.layers_done),
-            registers.saturated.eq(saturated),
+            registers.saturated.eq(saturated.any()),
         ]

@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from galton.config import Config
 from galton.format import LAYER
-from galton_hw.layout import field_bits, start_bits
+from galton_hw.layout import layout, sign_magnitude, start_bits
 from galton_hw.quantizer import count_layout
 from galton_hw.scan import tag_layout
 
@@ -17,15 +17,15 @@ from galton_hw.scan import tag_layout
 def event_layout(config: Config) -> data.StructLayout:
     """An event, or a marker; for a marker's fields see scan.tag_layout.
 
-    In elementwise layers an event is the count of one `lane` of a vector; only the `last` one may be 0.
+    In elementwise layers an event holds the counts of bundle number `bundle` of a vector of L lanes, not all 0 but in the `last`
+    one; in others the first of `counts` is the event's, and not 0.
     """
     return data.StructLayout(
         {
-            "magnitude": config.count_bits,
-            "negative": 1,
+            "counts": data.ArrayLayout(sign_magnitude(config.count_bits), config.scan_width),
             "marker": 1,
             "last": 1,
-            "lane": ceil_log2(max(config.lanes, 2)),
+            "bundle": ceil_log2(max(-(-config.lanes // config.scan_width), 2)),
             "short": 1,
             "start": start_bits(config),
             "column": ceil_log2(config.accumulator_words),
@@ -34,29 +34,30 @@ def event_layout(config: Config) -> data.StructLayout:
 
 
 class Dispatch(wiring.Component):
-    """Counts in, events out, to every group at once or in elementwise layers to the channel's own; zeros take one cycle and go
-    nowhere, but for the last lane of a vector that has a count.
+    """Bundles of counts in, events out, to every group at once or in elementwise layers to the one that owns the channels.
+
+    Bundles of zeros take one cycle and go nowhere, but for the last one of a vector that has a count. In other than elementwise
+    layers only the first count of a bundle may be other than 0.
 
     An offer to one group stands as long as the other groups stay ready, as a FIFO does until it is given something.
     A marker passes at once; what follows it waits until the output rows that it claims have room in the ring.
 
     Members
     -------
-    elementwise: of the layer.
-    ring_rows: rows of the ring; row_drained: a row has been emptied, not in the first cycle after reset.
-    event, fifo_stall, ring_stall: 1 in cycles in which an event leaves, or an item waits for a full FIFO or for the ring.
+    layer: constant from reset on. row_drained: a row of the ring has been emptied, not in the first cycle after reset.
+    events: counts other than 0 that leave in this cycle.
+    fifo_stall, ring_stall: 1 in cycles in which an item waits for a full FIFO or for the ring.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         super().__init__(
             {
-                "i": In(stream.Signature(count_layout(config.count_bits, tag_layout(config)))),
+                "layer": In(layout(LAYER, config)),
+                "i": In(stream.Signature(count_layout(config.count_bits, tag_layout(config), config.scan_width))),
                 "o": Out(stream.Signature(event_layout(config))).array(config.groups),
-                "elementwise": In(1),
-                "ring_rows": In(field_bits(LAYER, "ring_rows")),
                 "row_drained": In(1),
-                "event": Out(1),
+                "events": Out(range(config.scan_width + 1)),
                 "fifo_stall": Out(1),
                 "ring_stall": Out(1),
             }
@@ -64,36 +65,37 @@ class Dispatch(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        item = self.i.payload
+        item, layer = self.i.payload, self.layer
         # Rows of the ring that nobody has claimed: negative while a claim waits. Rows that no input touches may be drained before
         # they are claimed, so it can pass ring_rows, too.
-        spare, counted = Signal(signed(len(self.ring_rows) + 2)), Signal()
+        spare, started = Signal(signed(len(layer.ring_rows) + 2)), Signal()
         blocked, leaves, all_ready, taken = Signal(), Signal(), Signal(), Signal()
-        # Where an elementwise layer's activation belongs, and whether its vector has had a count.
-        lane, group, begun = Signal(range(max(self.config.lanes, 2))), Signal(range(max(len(self.o), 2))), Signal()
+        # Where an elementwise layer's bundle belongs, and whether its vector has had a count.
+        bundle, group, begun = Signal(len(self.o[0].payload.bundle)), Signal(range(max(len(self.o), 2))), Signal()
         single, wanted = Signal(), Signal(len(self.o))
+        counted = Signal(len(item.counts))
         m.d.comb += [
             blocked.eq(spare < 0),
-            single.eq(self.elementwise & ~item.marker),
-            leaves.eq(item.marker | (item.tag.active & ((item.magnitude != 0) | (item.tag.vector_end & begun)))),
+            single.eq(layer.elementwise & ~item.marker),
+            counted.eq(Cat(item.tag.active & (count.magnitude != 0) for count in item.counts)),
+            leaves.eq(item.marker | counted.any() | (item.tag.active & item.tag.vector_end & begun)),
             *(wanted[index].eq(~single | (group == index)) for index in range(len(self.o))),
             all_ready.eq(Cat(~wanted[index] | output.ready for index, output in enumerate(self.o)).all()),
         ]
         with m.If(taken & single):
-            m.d.sync += [lane.eq(lane + 1), begun.eq(begun | leaves)]
+            m.d.sync += [bundle.eq(bundle + 1), begun.eq(begun | leaves)]
             with m.If(item.tag.vector_end):
-                m.d.sync += [lane.eq(0), begun.eq(0)]
+                m.d.sync += [bundle.eq(0), begun.eq(0)]
                 with m.If(item.tag.group_end):
                     m.d.sync += group.eq(Mux(group == len(self.o) - 1, 0, group + 1))
         for index, output in enumerate(self.o):
             others = [~wanted[place] | other.ready for place, other in enumerate(self.o) if place != index]
             m.d.comb += [
                 output.valid.eq(self.i.valid & leaves & ~blocked & wanted[index] & Cat(others).all()),
-                output.payload.magnitude.eq(item.magnitude),
-                output.payload.negative.eq(item.negative),
+                output.payload.counts.eq(item.counts),
                 output.payload.marker.eq(item.marker),
                 output.payload.last.eq(item.tag.vector_end),
-                output.payload.lane.eq(lane),
+                output.payload.bundle.eq(bundle),
                 output.payload.short.eq(item.tag.short),
                 output.payload.start.eq(item.tag.start),
                 output.payload.column.eq(item.tag.column),
@@ -101,12 +103,12 @@ class Dispatch(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(~blocked & (~leaves | all_ready)),
             taken.eq(self.i.valid & self.i.ready),
-            self.event.eq(taken & leaves & ~item.marker),
+            self.events.eq(Mux(taken, sum(counted), 0)),
             self.ring_stall.eq(self.i.valid & blocked),
             self.fifo_stall.eq(self.i.valid & ~blocked & leaves & ~all_ready),
         ]
         m.d.sync += [
-            counted.eq(1),
-            spare.eq(spare + Mux(counted, self.row_drained, self.ring_rows) - Mux(taken & item.marker, item.tag.claim, 0)),
+            started.eq(1),
+            spare.eq(spare + Mux(started, self.row_drained, layer.ring_rows) - Mux(taken & item.marker, item.tag.claim, 0)),
         ]
         return m

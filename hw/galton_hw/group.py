@@ -11,8 +11,8 @@ from galton.config import Config
 from galton.format import LAYER, ROW, TABLE
 from galton_hw.dispatch import event_layout
 from galton_hw.fifo import Fifo
-from galton_hw.lanes import Lanes, lane_count
-from galton_hw.layout import field_bits, layout
+from galton_hw.lanes import Lanes
+from galton_hw.layout import field_bits, layout, sign_magnitude
 from galton_hw.memory import OnePortMemory, TwoPortMemory
 
 
@@ -39,7 +39,7 @@ class Expander(wiring.Component):
     """Events in, one segment for each kernel row out; markers go through and set the row's kernel rows and ring place.
 
     Latency 1, throughput one segment a cycle. Sparse columns are found in a table, dense ones by adding `pitch`. The counts of a
-    vector's lanes are gathered first, one a cycle, also while the segments of the vector before go out.
+    vector's lanes are gathered first, a bundle a cycle, also while the segments of the vector before go out.
 
     Members
     -------
@@ -53,7 +53,7 @@ class Expander(wiring.Component):
             "layer": In(layout(LAYER, config)),
             "i": In(stream.Signature(event_layout(config))),
             "o": Out(stream.Signature(segment_layout(config))),
-            "gathered": Out(data.ArrayLayout(lane_count(config), config.lanes)),
+            "gathered": Out(data.ArrayLayout(sign_magnitude(config.count_bits), config.lanes)),
             "copied": In(1),
         }
         if config.sparse:
@@ -100,14 +100,14 @@ class Expander(wiring.Component):
         with m.If(self.i.valid & self.i.ready & single):
             m.d.sync += full.eq(event.last)
             for lane in range(config.lanes):
-                with m.If(event.lane == lane):
-                    m.d.sync += [gathered[lane].magnitude.eq(event.magnitude), gathered[lane].negative.eq(event.negative)]
+                with m.If(event.bundle == lane // config.scan_width):
+                    m.d.sync += gathered[lane].eq(event.counts[lane % config.scan_width])
         with m.If(free):
             m.d.sync += valid.eq(step)
         with m.If(step):
             m.d.sync += [
-                held.magnitude.eq(event.magnitude),
-                held.negative.eq(event.negative),
+                held.magnitude.eq(event.counts[0].magnitude),
+                held.negative.eq(event.counts[0].negative),
                 held.marker.eq(event.marker & ~going),
                 held.first.eq(index == 0),
                 held.done.eq(event.start[: len(held.done)]),

@@ -8,13 +8,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
+from galton_hw.layout import sign_magnitude
 from galton_hw.memory import TwoPortMemory
 from galton_hw.multiplier import LaneMultipliers
-
-
-def lane_count(config: Config) -> data.StructLayout:
-    """A count as magnitude and sign."""
-    return data.StructLayout({"magnitude": config.count_bits, "negative": 1})
 
 
 class Lanes(wiring.Component):
@@ -43,7 +39,7 @@ class Lanes(wiring.Component):
                 "elementwise": In(1),
                 "pixel": In(ceil_log2(config.accumulator_words)),
                 "load": In(1),
-                "counts": In(data.ArrayLayout(lane_count(config), config.lanes)),
+                "counts": In(data.ArrayLayout(sign_magnitude(config.count_bits), config.lanes)),
                 "issue": In(1),
                 "clear": In(1),
                 "word": In(ceil_log2(config.accumulator_words)),

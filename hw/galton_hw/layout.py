@@ -18,6 +18,11 @@ def field_bits(record: Record, name: str) -> int:
     return next(field.bits for field in record.fields if field.name == name)
 
 
+def sign_magnitude(bits: int) -> data.StructLayout:
+    """A signed number as a magnitude of `bits` bits and a sign."""
+    return data.StructLayout({"magnitude": bits, "negative": 1})
+
+
 MARKER_BITS = field_bits(ROW, "done") + field_bits(ROW, "segments")
 
 

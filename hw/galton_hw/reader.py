@@ -63,6 +63,7 @@ class WindowReader(wiring.Component):
 
     It reads in every cycle with `turn` for which it has room: a window covers two words at most, and a third one is on its way.
     Where every cycle is a turn there is a window in every cycle from the third one on, whatever is taken.
+    A word is read once, before its first byte is in a window, as the other reader does.
 
     Members: `address`, `read_data` (a cycle later), `turn`; `valid`, `window`, and `taken`, how many of the window's bytes are
     used up in this cycle: 0 while not `valid`.

@@ -1,8 +1,11 @@
-"""The scan: reads a layer's input once, in order, and says of every activation where its weights and accumulators begin."""
+"""The scan: reads a layer's input once, in order, and says of every bundle where its weights and accumulators begin."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from functools import reduce
+from operator import add
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -12,14 +15,15 @@ from galton.format import LAYER, ROW, WORD_BITS
 from galton_hw.layout import field_bits, layout, start_bits
 from galton_hw.memory import TwoPortMemory
 from galton_hw.quantizer import item_layout
-from galton_hw.reader import Reader
+from galton_hw.reader import Reader, WindowReader
 
 
 def tag_layout(config: Config) -> data.StructLayout:
-    """What travels through the quantizer beside an activation.
+    """What travels through the quantizer beside a bundle: of its first activation; the others follow by the channel stride.
 
-    In a marker `start` holds ROW.done and ROW.segments and `column` ROW.ring_start of the row that begins. In elementwise layers
-    `vector_end` and `group_end` say that an activation is the last of L neighbours, and of those of its group.
+    In a marker `start` holds ROW.done and ROW.segments, `column` ROW.ring_start and, where bundles have several activations,
+    `short` ROW.short of the row that begins. In elementwise layers `vector_end` and `group_end` say that a bundle is the last of
+    L neighbours, and of those of its group.
     """
     return data.StructLayout(
         {
@@ -35,22 +39,22 @@ def tag_layout(config: Config) -> data.StructLayout:
 
 
 class Scan(wiring.Component):
-    """A marker for every row and one for the end, and the activations of each row after its marker.
+    """A marker for every row and one for the end, and the activations of each row after its marker, in bundles.
 
-    Throughput one item a cycle, from the fourth cycle after reset on.
+    A bundle has config.scan_width activations, or those that are left of a pixel, in elementwise layers of a vector of L lanes.
+    Throughput one item a cycle, from cycle `first_item` after reset on.
 
     Members
     -------
     layer: the layer's record, constant from reset on.
     table_*: host side of the table of ROW records, a word at a time.
-    turn, address, read_data: data memory, see `Reader`.
+    turn, address, read_data: data memory, see `Reader`; for several activations a cycle every one is a turn.
     o: items for the quantizer.
     """
 
-    first_item = 3
-
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.first_item = 3 if config.scan_width == 1 else WindowReader.first_window
         super().__init__(
             {
                 "layer": In(layout(LAYER, config)),
@@ -60,7 +64,7 @@ class Scan(wiring.Component):
                 "turn": In(1),
                 "address": Out(ceil_log2(config.data_words)),
                 "read_data": In(WORD_BITS),
-                "o": Out(stream.Signature(item_layout(tag_layout(config)))),
+                "o": Out(stream.Signature(item_layout(tag_layout(config), config.scan_width))),
             }
         )
 
@@ -84,7 +88,8 @@ class Scan(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layer, tag = self.layer, self.o.payload.tag
-        m.submodules.reader = reader = Reader(len(self.address))
+        width, lanes = self.config.scan_width, self.config.lanes
+        m.submodules.reader = reader = (Reader if width == 1 else WindowReader)(len(self.address))
         row = Signal(range(self.config.rows))
         record = self._row_table(m, row)
         m.d.comb += [
@@ -97,46 +102,66 @@ class Scan(wiring.Component):
         marker_due, finished = Signal(init=1), Signal()
         go = Signal()
         m.d.comb += [
-            self.o.valid.eq(reader.o.valid & ~finished),
+            self.o.valid.eq((reader.o if width == 1 else reader).valid & ~finished),
             go.eq(self.o.valid & self.o.ready),
-            reader.o.ready.eq(go & ~marker_due),
         ]
 
-        # Where the next activation's weights begin: a running sum that restarts with each row and each round of phases.
+        # Where the next bundle's weights begin: a running sum that restarts with each row and each round of phases.
         start, restart = Signal(start_bits(self.config)), Signal(start_bits(self.config))
         column = Signal(len(tag.column))
         phase = Signal(2)
         active, short_row = Signal(), Signal()
-        channel = Signal(layer.input_channels.shape())
         x = Signal(layer.input_columns.shape())
 
         # Elementwise layers go from vector to vector: to the next weights and words, at the end of a group to the next one's.
-        lane = Signal(range(max(self.config.lanes, 2)))
-        owned = Signal(layer.group_channels.shape())
+        bundles = -(-lanes // width)
+        bundle = Signal(range(max(bundles, 2)))
         group_start = Signal(len(start))
-        pixel_end, vector_end, group_end = Signal(), Signal(), Signal()
+        # The channels of a pixel, in elementwise layers of a group, less one; and those that lie before the bundle.
+        channels, channel = Signal(layer.input_channels.shape()), Signal(layer.input_channels.shape())
+        most, count = Signal(range(width + 1)), Signal(range(width + 1))
+        last_bundle, group_end, vector_end, pixel_end = Signal(), Signal(), Signal(), Signal()
+        rest = (channels - channel)[: len(channel)]
         m.d.comb += [
-            pixel_end.eq(channel == layer.input_channels),
-            group_end.eq(pixel_end if self.config.groups == 1 else owned == layer.group_channels - 1),
-            vector_end.eq(layer.elementwise & (group_end | (lane == self.config.lanes - 1))),
+            last_bundle.eq(layer.elementwise & (bundle == bundles - 1)),
+            most.eq(Mux(last_bundle, lanes - width * (bundles - 1), width)),
+            group_end.eq(rest < most if width > 1 else channel == channels),
+            count.eq(Mux(group_end, rest + 1, most)),
+            vector_end.eq(last_bundle | (layer.elementwise & group_end)),
+            channels.eq(layer.input_channels),
+            pixel_end.eq(group_end),
         ]
+        if self.config.groups > 1:
+            group = Signal(range(self.config.groups))
+            with m.If(layer.elementwise):
+                m.d.comb += [channels.eq(layer.group_channels - 1), pixel_end.eq(group_end & (group == self.config.groups - 1))]
+            with m.If(go & ~marker_due & group_end):
+                m.d.sync += group.eq(Mux(pixel_end, 0, group + 1))
 
         short = layer.short.bit_select(phase, 1)
         taps = Signal()
         stride, next_start = Signal(len(start)), Signal(len(start))
+        # Of an elementwise layer's bundles only the last of a vector goes on, by one stride.
+        step = Mux(layer.elementwise, 1, count) if width > 1 else Const(1)
+        strides = reduce(add, (Mux(bit, stride << place, 0) for place, bit in enumerate(step)))
         m.d.comb += [
             taps.eq(~short | (layer.entries_short != 0)),
             stride.eq(Mux(short_row, layer.channel_stride_short, layer.channel_stride_long)),
-            next_start.eq(start + stride),
-            self.o.payload.raw.eq(reader.o.payload),
+            next_start.eq(start + strides),
             self.o.payload.marker.eq(marker_due),
         ]
+        if width == 1:
+            m.d.comb += [self.o.payload.raw[0].eq(reader.o.payload), reader.o.ready.eq(go & ~marker_due)]
+        else:
+            m.d.comb += reader.taken.eq(Mux(go & ~marker_due, count, 0))
+            m.d.comb += [raw.eq(Mux(count > index, reader.window[index], 0)) for index, raw in enumerate(self.o.payload.raw)]
         with m.If(marker_due):
             m.d.comb += [
                 tag.start.eq(Cat(record.done, record.segments)),
                 tag.column.eq(record.ring_start),
                 tag.active.eq(1),
                 tag.claim.eq(record.claim),
+                tag.short.eq(record.short if width > 1 else 0),
             ]
         with m.Else():
             m.d.comb += [
@@ -164,15 +189,15 @@ class Scan(wiring.Component):
         with m.Elif(go):
             with m.If(taps & (vector_end | ~layer.elementwise)):
                 m.d.sync += start.eq(next_start)
-            m.d.sync += [channel.eq(channel + 1), lane.eq(lane + 1), owned.eq(owned + 1)]
+            m.d.sync += [channel.eq(channel + most), bundle.eq(bundle + 1)]
             with m.If(vector_end):
-                m.d.sync += [lane.eq(0), column.eq(column + 1)]
+                m.d.sync += [bundle.eq(0), column.eq(column + 1)]
                 with m.If(group_end & ~pixel_end):
                     m.d.sync += [start.eq(group_start), column.eq(column + 1 - layer.accumulator_skip)]
             with m.If(group_end):
-                m.d.sync += owned.eq(0)
+                m.d.sync += channel.eq(0)
             with m.If(pixel_end):
-                m.d.sync += [channel.eq(0), phase.eq(phase + 1), x.eq(x + 1)]
+                m.d.sync += [phase.eq(phase + 1), x.eq(x + 1)]
                 with m.If(taps):
                     m.d.sync += group_start.eq(next_start)
                 with m.If(phase == layer.stride_x):

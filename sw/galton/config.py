@@ -180,7 +180,7 @@ CONFIGS = {
         ),
         Config("up5k", counter_bits=26),
         Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
-        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024),
+        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
     )
 }
 """The named configurations."""

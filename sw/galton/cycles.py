@@ -4,14 +4,15 @@ It follows items (row markers and activations), events, segments and accumulator
 cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer's first cycle of running. In the order of
 `galton_hw`:
 
-* scan, quantizer: item i reaches the dispatch FIRST_ITEM + i cycles after the start, later by every cycle that one before it
-  waited.
+* scan, quantizer, serializer: item i, a marker or a bundle of activations, reaches the dispatch FIRST_ITEM + i cycles after the
+  start, later by every cycle that one before it took more than one: a cycle for each event that it makes.
 * dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
   full.
 * FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left. Where
   groups are at a distance, both take as many cycles more, and a fetch of the drain hits the walker as many cycles later.
 * expander: one segment a cycle into a register, which the walker empties from the next cycle on. Of an elementwise layer's vector
-  it first takes the lanes, one a cycle, once the walker has had the vector before for a cycle; its segments begin with the last.
+  it first takes the lanes, a bundle a cycle, once the walker has had the vector before for a cycle; its segments begin with the
+  last one.
 * walker: entries in the cycles after it took a segment, but those that the drain takes; the next segment with the last entry.
 * drain: see galton_hw.drain; once a row has begun, nothing delays it.
 """
@@ -28,13 +29,13 @@ from numpy.typing import NDArray
 
 from galton import golden
 from galton.config import Config
-from galton.decode import ParsedLayer, segment_entries, vector_ends
+from galton.decode import ParsedLayer, bundle_starts, segment_entries, vector_ends
 from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NORM_BITS, ROW
 from galton.image import Image
 from galton.network import Ints
 
-FIRST_ITEM = 6
-"""Cycle in which the first item reaches the dispatch: three to fetch a word, three in the quantizer."""
+FIRST_ITEM = {1: 6, 4: 7}
+"""Cycle in which the first item reaches the dispatch, by the width of the scan: through reader, quantizer and serializer."""
 FIFO_LATENCY = 2
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
@@ -132,6 +133,21 @@ def fetches(parsed: ParsedLayer, config: Config) -> Fetches:
     return Fetches(offsets, groups, int(offsets[-1]), int(offsets[-1] + duration[-1]))
 
 
+@dataclass(frozen=True)
+class Events:
+    """What the dispatch sends for one input; of an elementwise layer's bundles, which go whole, the last channel stands for all.
+
+    times: in their row (events,), where nothing waits. channels: (events,). entries: of their segments (events, most segments,
+    groups). first: event of each row (rows + 1,). lengths: cycles that the dispatch needs for each row, (rows,).
+    """
+
+    times: Ints
+    channels: Ints
+    entries: Ints
+    first: Ints
+    lengths: Ints
+
+
 class Plan:
     """What is the same for every input of a layer."""
 
@@ -140,7 +156,10 @@ class Plan:
         self.fetches = fetches(parsed, image.config)
         self.table = segment_entries(image)
         _, columns, channels = parsed.input_shape
-        self.items = columns * channels
+        # First and last channel of each bundle, and the bundle of each channel.
+        starts = bundle_starts(parsed, self.config)
+        self.starts, self.bundle = np.flatnonzero(starts), np.cumsum(starts) - 1
+        self.lasts = np.append(self.starts[1:], channels) - 1
         # Which group gets an activation, -1 for all; and which ones have segments: of elementwise layers the last of a vector.
         self.owner, self.ends = np.full(channels, -1), np.ones(channels, np.bool_)
         if parsed.elementwise:
@@ -171,37 +190,42 @@ class Plan:
             self.entries[key] = found[self.labels]
         return self.entries[key]
 
-    def events(self, trace: golden.LayerTrace, index: int) -> tuple[Ints, Ints, Ints]:
-        """Events of an input: places in their row (events,), first event of each row (rows + 1,), entries of their segments
-        (events, most segments, groups)."""
-        rows = self.parsed.input_shape[0]
-        most = max(1, int(self.rows[:, 0].max()))
-        places, entries, first = [], [], [0]
+    def events(self, trace: golden.LayerTrace, index: int) -> Events:
+        """The events of an input."""
+        rows, most = self.parsed.input_shape[0], max(1, int(self.rows[:, 0].max()))
+        times, channels, entries, lengths = [], [], [np.zeros((0, most, self.config.groups), np.int64)], []
         for y in range(rows):
-            found = np.empty(0, np.int64)
+            sent = trace.sent[index, y] & trace.columns[:, None] & trace.rows[y]
+            bundles = np.logical_or.reduceat(sent, self.starts, axis=1)
+            if self.parsed.elementwise:
+                sent = np.zeros_like(sent)
+                sent[:, self.lasts] = bundles
+            column, channel = np.nonzero(sent)
+            # A bundle without events takes a cycle, too.
+            empty = np.cumsum(~bundles)
+            times.append(np.arange(len(column)) + empty[column * len(self.starts) + self.bundle[channel]])
+            channels.append(channel)
+            lengths.append(len(column) + empty[-1])
             if trace.rows[y]:
-                found = np.flatnonzero(trace.sent[index, y] & trace.columns[:, None])
-                per_row = self.row_entries(y)
-                per_event = per_row.reshape(self.items, *per_row.shape[2:])[found]
-                entries.append(np.pad(per_event, ((0, 0), (0, most - per_event.shape[1]), (0, 0))))
-            places.append(found)
-            first.append(first[-1] + len(found))
-        empty = np.zeros((0, most, self.config.groups), np.int64)
-        return np.concatenate([*places]), np.array(first), np.concatenate([empty, *entries])
+                behind = self.row_entries(y)[column, channel]
+                entries.append(np.pad(behind, ((0, 0), (0, most - behind.shape[1]), (0, 0))))
+        first = np.cumsum([0, *(len(part) for part in times)])
+        return Events(np.concatenate(times), np.concatenate(channels), np.concatenate(entries), first, np.array(lengths))
 
     def predict(self, trace: golden.LayerTrace, index: int) -> Profile:
         """The counters of one input."""
-        places, first, entries = self.events(trace, index)
+        events = self.events(trace, index)
         layer, row = self.parsed.layer, self.fetches
         cycles, fifo, ring, drain = walk(
-            self.items,
             self.rows,
-            places,
-            self.owner[places % len(self.owner)],
-            self.ends[places % len(self.ends)],
-            first,
-            entries,
+            events.times,
+            self.owner[events.channels],
+            self.ends[events.channels],
+            events.first,
+            events.lengths,
+            events.entries,
             self.parsed.elementwise,
+            FIRST_ITEM[self.config.scan_width],
             layer["ring_rows"],
             layer["output_rows"],
             self.config.fifo_depth,
@@ -213,8 +237,8 @@ class Plan:
         )
         return {
             "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
-            "events": len(places),
-            "entries": int(entries.sum()),
+            "events": int(trace.events[index]),
+            "entries": int(events.entries.sum()),
             "fifo_stalls": int(fifo),
             "ring_stalls": int(ring),
             "drain_stalls": int(drain),
@@ -223,10 +247,10 @@ class Plan:
 
     def demands(self, trace: golden.LayerTrace, index: int) -> Demands:
         """What one input asks of each part."""
-        _, _, entries = self.events(trace, index)
+        events = self.events(trace, index)
         return {
-            "entries": int(entries.sum(axis=(0, 1)).max()),
-            "scan": self.items * self.parsed.input_shape[0],
+            "entries": int(events.entries.sum(axis=(0, 1)).max()),
+            "scan": int(events.lengths.sum()),
             "drain": self.fetches.end * self.parsed.layer["output_rows"],
         }
 
@@ -236,14 +260,15 @@ compiled: Callable[..., Any] = numba.njit(cache=True)
 
 @compiled
 def walk(  # type: ignore[no-untyped-def]
-    items,
     rows,
-    places,
+    times,
     target,
     whole,
     first,
+    lengths,
     entries,
     elementwise,
+    first_item,
     ring_rows,
     output_rows,
     fifo_depth,
@@ -255,9 +280,9 @@ def walk(  # type: ignore[no-untyped-def]
 ):
     """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
 
-    items: activations of a row. rows: (rows + 1, [segments, claim, done]). places, first, entries: see Plan.events.
+    rows: (rows + 1, [segments, claim, done]). times, first, lengths, entries: see Events.
     target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
-    distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
+    first_item: see FIRST_ITEM. distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)
     # When the last fifo_depth items left each group's FIFO.
@@ -270,7 +295,7 @@ def walk(  # type: ignore[no-untyped-def]
     announced, waiting, paused = 0, 0, 0
     at_row, at_fetch = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
 
-    time, claimed = FIRST_ITEM, 0
+    time, claimed = first_item, 0
     fifo_stalls, ring_stalls, drain_stalls = 0, 0, 0
     for y in range(len(rows)):
         segments, claim, done = rows[y, 0], rows[y, 1], rows[y, 2]
@@ -278,8 +303,7 @@ def walk(  # type: ignore[no-untyped-def]
         base = time
         for event in range(start - 1, end):
             marker = event == start - 1
-            # The event is the activation `place` of the row; those before it are zeros and take a cycle each.
-            time = base if marker else base + places[event]
+            time = base if marker else base + times[event]
             leaves = time
             only = -1 if marker else target[event]
             for group in range(groups):
@@ -339,5 +363,6 @@ def walk(  # type: ignore[no-untyped-def]
                     if room > base:
                         ring_stalls += room - base
                         base = room
-        time = base + items
+        if y + 1 < len(rows):
+            time = base + lengths[y]
     return paused + 1, fifo_stalls, ring_stalls, drain_stalls

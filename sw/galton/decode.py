@@ -137,6 +137,15 @@ def vector_ends(parsed: ParsedLayer, config: Config) -> NDArray[np.bool_]:
     return ends
 
 
+def bundle_starts(parsed: ParsedLayer, config: Config) -> NDArray[np.bool_]:
+    """Whether an input channel is the first of those that the scan takes together, (input channels,)."""
+    place = np.arange(parsed.input_shape[2])
+    if parsed.elementwise:
+        place = place % parsed.layer["group_channels"] % config.lanes
+    starts: NDArray[np.bool_] = place % config.scan_width == 0
+    return starts
+
+
 def header(image: Image) -> dict[str, int]:
     """NETWORK."""
     return NETWORK.unpack(_words(image.program, 0, NETWORK, 1)[0])

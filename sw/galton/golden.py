@@ -35,10 +35,10 @@ FLOAT32_LIMIT, FLOAT64_LIMIT = 1 << 24, 1 << 53
 class LayerTrace:
     """What happened in one layer, for n inputs.
 
-    counts: (n, rows, columns, stored channels) signed, of every activation. sent: whether it makes an event, of that shape: it is
-    not 0, or the last one of a vector of an elementwise layer that has others. rows, columns: whether events of an input row and
-    column reach any group: rows with segments, labels with taps. norms: (n,) T of the input. saturations: (n,) counts of such
-    rows and columns that were cut. outputs: (n, rows, columns, stored channels) raw outputs.
+    counts: (n, rows, columns, stored channels) signed, of every activation. sent: of that shape, whether it goes to a group: it
+    is not 0, or the last one of a vector of an elementwise layer that has others. rows, columns: whether events of an input row
+    and column reach any group: rows with segments, labels with taps. norms: (n,) T of the input. saturations: (n,) counts of
+    such rows and columns that were cut. outputs: (n, rows, columns, stored channels) raw outputs.
     """
 
     name: str
@@ -52,8 +52,8 @@ class LayerTrace:
 
     @property
     def events(self) -> Ints:
-        """Events of each input, (n,)."""
-        events: Ints = np.count_nonzero(self.sent[:, self.rows][:, :, self.columns], axis=(1, 2, 3))
+        """Events of each input, (n,): counts other than 0 that go to a group."""
+        events: Ints = np.count_nonzero(self.counts[:, self.rows][:, :, self.columns], axis=(1, 2, 3))
         return events
 
 
