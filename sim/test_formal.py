@@ -232,7 +232,6 @@ SMALLEST = Config(
     rows=2,
     channels=2,
     fifo_depth=4,
-    counter_bits=8,
 )
 """As few state bits as a configuration can have: the control does not depend on widths."""
 SPARSE = replace(SMALLEST, name="smallest-sparse", step_bits=1, table_words=2)

@@ -36,7 +36,7 @@ class Host:
         ctx, bus = self.ctx, self.core.bus
         for signal, setting in (bus.valid, 1), (bus.write, write), (bus.address, REGISTERS[name]), (bus.write_data, int(value)):
             ctx.set(signal, setting)
-        for _ in range(10):
+        for _ in range(40):
             *_, ready, answer = await ctx.tick().sample(bus.ready, bus.read_data)
             if ready:
                 ctx.set(bus.valid, 0)

@@ -33,6 +33,7 @@ WATCHED = [
     "loading",
     "write",
     "norm_clear",
+    "norm_take",
     "layers_done",
     "read_data",
     "layer",
@@ -65,16 +66,15 @@ class Engine:
             left = StepDivider.latency if divide else max(left - 1, 0)
             ctx.set(self.dut.divided, left == 1)
 
-    async def count_norm(self, ctx):
-        dut, total = self.dut, 0
-        async for _, _, clear in ctx.tick().sample(dut.norm_clear):
-            total = 0 if clear else total + 1
-            ctx.set(dut.norm_total, total)
-
-    async def profile(self, ctx):
-        """Counter number i reads as 100 + i."""
-        async for (index,) in ctx.changed(self.dut.profile_index):
-            ctx.set(self.dut.profile, 100 + index)
+    async def count(self, ctx):
+        """Counter number i reads as 100 + i in every second cycle, one after the other."""
+        dut, cycle = self.dut, 0
+        async for _ in ctx.tick():
+            cycle += 1
+            index = cycle // 2 % (1 << len(dut.counter_index))
+            ctx.set(dut.counter_valid, cycle % 2 == 0)
+            ctx.set(dut.counter_index, index)
+            ctx.set(dut.counter, 100 + index)
 
 
 def run(seed, profiles=True, config=CONFIG):
@@ -88,7 +88,7 @@ def run(seed, profiles=True, config=CONFIG):
     inputs = [engine.rng.getrandbits(32) for _ in range(header["input_words"] * INFERENCES)]
     watched = {name: getattr(engine.dut, name) for name in WATCHED}
     memory = circuits.data_memory(engine.dut, engine.memory, seed, "owns_memory")
-    others = [engine.run_layers, engine.divide, engine.count_norm, engine.profile]
+    others = [engine.run_layers, engine.divide, engine.count]
     transfers = streams.run(
         engine.dut,
         inputs={"i": inputs},
@@ -153,7 +153,7 @@ def test_inferences(seed, profiles):
 @pytest.mark.parametrize(("name", "gap"), [("three-by-five", 5), ("fours-odd", 1)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_norm_of_the_input(seed, name, gap):
-    """The norm is cleared before an input, taken over when the last of its words has been counted, four cycles after it."""
+    """The norm is cleared before an input, taken when the last of its words has been counted, four cycles after it."""
     engine, _, _, transfers = run(seed, config=networks.EVERY[name])
     seen = engine.seen
     begin = next(index for index, cycle in enumerate(seen) if cycle["begin"])
@@ -162,6 +162,6 @@ def test_norm_of_the_input(seed, name, gap):
     assert all(after - before >= gap for before, after in pairwise(loads))
     assert any(cycle["norm_clear"] for cycle in seen[: loads[0]])
     assert not any(cycle["norm_clear"] for cycle in seen[loads[0] : begin + 1])
-    assert seen[begin + 1]["norm_clear"]
+    assert seen[begin + 1]["norm_clear"] and seen[begin + 1]["norm_take"]
     if len(transfers.times["i"]) > 1:
         assert np.diff(transfers.times["i"]).min() == gap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from math import prod
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from torch import nn
 
 import galton
 from galton import golden, importer, lowering, reference
+from galton.calibration import as_maps
 from galton.errors import CalibrationError, UnsupportedLayer
 from galton.layers import AveragePool, Clamp, Convolution, Flatten, Linear, MaxPool
+from galton.network import NONE
 
 
 def randomized(module: nn.Module) -> nn.Module:
@@ -29,17 +32,19 @@ def randomized(module: nn.Module) -> nn.Module:
 
 
 def float_stages(module: nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, list[str]]:
-    """What the lowered stages of a chain compute, in float64, and their kinds."""
+    """What the lowered stages compute, in float64, and their kinds."""
     imported = importer.load(module, inputs)
     lowered = lowering.lower(imported.layers, imported.input_shape)
-    values = inputs.double() if inputs.ndim == 4 else inputs.double()[:, :, None, None]
-    assert [stage.source for stage in lowered.stages] == list(range(len(lowered.stages)))
-    shape = (1, 1, inputs.shape[1]) if inputs.ndim == 2 else (*inputs.shape[2:], inputs.shape[1])
+    tensors = [as_maps(inputs.double())]
     for stage in lowered.stages:
-        assert stage.input_shape in (shape, (1, 1, torch.Size(shape).numel()))
-        values = stage.finish(stage.sums(values))
-        shape = stage.output_shape
-        assert (*values.shape[2:], values.shape[1]) == shape
+        taken = tensors[stage.source]
+        assert prod(stage.input_shape) == taken[0].numel()
+        assert stage.input_shape[2] in (taken.shape[1], taken[0].numel())
+        residual = None if stage.residual == NONE else tensors[stage.residual]
+        tensors.append(stage.finish(stage.sums(taken), residual))
+        assert (*tensors[-1].shape[2:], tensors[-1].shape[1]) == stage.output_shape
+    values = lowered.run(inputs.double())
+    assert torch.equal(values, tensors[-1])
     values = values.permute(0, 2, 3, 1).reshape(-1, *lowered.output_map).permute(0, 3, 1, 2)
     values = values.reshape(len(inputs), *imported.output_shape)
     return imported.head(values) if imported.head else values, [stage.kind for stage in lowered.stages]
@@ -93,6 +98,46 @@ class Shared(nn.Module):
 
     def forward(self, x):
         return self.fc(F.relu(self.fc(x)))
+
+
+class Line(nn.Module):
+    """Maps in rows of other lengths, some of them added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line, self.flat, self.fc = nn.Conv1d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.line(x).relu()
+        y = self.flat(x.reshape(-1, 4, 2, 4)).relu().flatten(2) + x
+        return self.fc(F.avg_pool1d(y, 8).squeeze(2))
+
+
+class Axes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 1), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).mean(3).sum(-1))
+
+
+class Largest(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(2, 3, 2), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).amax((2, 3)))
+
+
+class Differences(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.fc = nn.Conv2d(2, 3, 2), nn.Conv2d(2, 3, 2), nn.Linear(48, 3)
+
+    def forward(self, x):
+        return self.fc(torch.sub(-self.one(x), self.other(x), alpha=0.5).relu().flatten(1))
 
 
 CASES = {
@@ -171,6 +216,47 @@ CASES = {
     ),
     "hardtanh": (lambda: nn.Sequential(nn.Linear(6, 2), nn.Hardtanh(-0.5, 0.25), nn.Sigmoid()), (6,), ["linear"]),
     "weight norm": (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 2))), (6,), ["linear"]),
+    "convolution in one dimension": (
+        lambda: nn.Sequential(nn.Conv1d(2, 4, 5, stride=2, padding=2), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2), nn.ReLU()),
+        (2, 17),
+        ["convolution"],
+    ),
+    "separable in one dimension": (
+        lambda: nn.Sequential(nn.Conv1d(2, 2, 4, padding="same", groups=2), nn.ReLU6(), nn.Dropout1d(), nn.Conv1d(2, 3, 1)),
+        (2, 9),
+        ["depthwise", "convolution"],
+    ),
+    "pools in one dimension": (
+        lambda: nn.Sequential(nn.AvgPool1d(3, stride=2, padding=1), nn.AdaptiveMaxPool1d(4), nn.AdaptiveAvgPool1d(2)),
+        (2, 15),
+        ["average", "average"],
+    ),
+    "padding and classes in one dimension": (
+        lambda: nn.Sequential(nn.ConstantPad1d((3, 0), 0.0), nn.Conv1d(2, 3, 4), nn.ReLU(), nn.Flatten(), nn.Linear(21, 5)),
+        (2, 7),
+        ["convolution", "linear"],
+    ),
+    "one dimension becomes two": (Line, (3, 8), ["convolution", "convolution", "identity", "average", "linear"]),
+    "windows side by side": (lambda: nn.AvgPool2d((3, 5)), (2, 6, 10), ["average", "average"]),
+    "windows of rows of any stride": (lambda: nn.AvgPool2d((7, 2)), (2, 15, 5), ["average"]),
+    "wide windows side by side": (lambda: nn.AvgPool2d((1, 6)), (2, 2, 12), ["average"]),
+    "average of a long row": (lambda: nn.AdaptiveAvgPool1d(1), (2, 131), ["identity", "average"]),
+    "average of a high map": (Mean, (2, 70, 2), ["identity", "average"]),
+    "average of 128 pixels": (Mean, (2, 2, 64), ["average"]),
+    "means by axis": (Axes, (3, 4, 6), ["convolution", "average", "average", "linear"]),
+    "largest values": (Largest, (2, 6, 5), ["convolution", "linear"]),
+    "max-pool over the border": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.ReLU6(), nn.AvgPool2d(2, stride=1), nn.MaxPool2d(3, padding=1)),
+        (2, 10, 8),
+        ["convolution", "average", "identity"],
+    ),
+    "max-pool that is rounded up": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)),
+        (2, 8, 7),
+        ["convolution", "identity"],
+    ),
+    "max-pool that leaves out": (lambda: nn.MaxPool2d(1, stride=2), (2, 5, 6), ["identity"]),
+    "differences": (Differences, (2, 5, 5), ["convolution", "convolution", "linear"]),
     "double precision": (lambda: nn.Linear(6, 2).double(), (6,), ["linear"]),
 }
 
@@ -254,6 +340,11 @@ class Join(nn.Module):
         return self.join(x, self.conv(x))
 
 
+class Batch(nn.Module):
+    def forward(self, x):
+        return x.reshape(-1, 16)
+
+
 class Branch(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -287,16 +378,19 @@ MAPS = [
     (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "padding with anything but zeros; use ZeroPad2d"),
     (nn.ConvTranspose2d(4, 4, 1), "transposed convolution; use Conv2d"),
     (nn.MaxPool2d(3, stride=1, padding=1), "max-pool windows of (3, 3) at stride (1, 1); use MaxPool2d with stride equal"),
-    (nn.MaxPool2d(2, padding=1), "max-pool with padding or dilation; use MaxPool2d with padding=0"),
+    (nn.MaxPool2d(2, padding=1), "max-pool with padding of values below 0; use a ReLU before it, or MaxPool2d with neither"),
     (nn.AdaptiveAvgPool2d(7), "adaptive pooling of (26, 26) to (7, 7), which does not divide it"),
-    (nn.MaxPool2d(2, ceil_mode=True), "max-pool with ceil_mode where windows pass the border"),
+    (nn.MaxPool2d(2, ceil_mode=True), "max-pool with ceil_mode where windows pass the border of values below 0; use a ReLU"),
     (nn.Upsample(scale_factor=10), "upsampling; use strides that keep the resolution"),
-    (nn.AvgPool2d(5), "average-pool windows of (5, 5) at stride (5, 5); use windows up to 64x64"),
+    (
+        nn.AvgPool2d((5, 6), stride=5),
+        "average-pool windows of (5, 6) at stride (5, 5); use windows up to 64x64, at strides up to 4 or side by side",
+    ),
     (nn.AvgPool2d(2, padding=1, count_include_pad=False), "average-pool with count_include_pad=False"),
     (nn.AvgPool2d(2, ceil_mode=True), "average-pool with ceil_mode where windows pass the border"),
     (nn.Upsample(scale_factor=6), "upsampling"),
     (nn.Conv2d(4, 4, 2, stride=5), "convolution with kernel (2, 2) and stride (5, 5)"),
-    (nn.Upsample(scale_factor=5), "upsampling"),
+    (nn.Upsample(scale_factor=7), "upsampling"),
     (nn.ZeroPad2d(-1), "padding by [-1, -1, -1, -1]; use padding of rows, columns and channels by 0 or more"),
     (nn.MaxPool2d(17), "a max-pool window of (17, 17); use windows up to 16x16"),
 ]
@@ -318,7 +412,7 @@ def test_every_problem_is_listed_at_once(layers, shape):
     with pytest.raises(UnsupportedLayer) as caught:
         importer.load(module, torch.rand(1, *shape))
     lines = str(caught.value).splitlines()
-    assert lines[-1].startswith("Supported are Conv2d")
+    assert lines[-1].startswith("Supported are Conv1d, Conv2d")
     assert len(lines) == len(layers) + 2
     for index, (line, (_, message)) in enumerate(zip(lines[1:-1], layers, strict=True)):
         assert line.startswith(f"  {index}: {message}")
@@ -331,12 +425,14 @@ REFUSED = {
         "grouped convolution (groups=2 of 2 channels to 4); use Conv2d",
     ),
     "window of 65": (
-        nn.AvgPool2d((65, 1)),
-        (1, 65, 2),
-        "average-pool windows of (65, 1) at stride (65, 1); use windows up to 64x64",
+        nn.AvgPool2d((65, 1), stride=1),
+        (1, 66, 2),
+        "average-pool windows of (65, 1) at stride (1, 1); use windows up to 64x64",
     ),
-    "adaptive window of 65": (nn.AdaptiveAvgPool2d(1), (1, 2, 65), "average-pool windows of (2, 65) at stride"),
-    "mean over 65 rows": (Spatial(), (1, 65, 2), "average-pool windows of (65, 2) at stride"),
+    "a map of 4160": (nn.AdaptiveAvgPool2d(1), (1, 64, 65), "average-pool windows of (64, 65) at stride"),
+    "mean over 4225": (Spatial(), (1, 65, 65), "average-pool windows of (65, 65) at stride"),
+    "max-pool with dilation": (nn.MaxPool2d(2, dilation=2), (1, 8, 8), "max-pool with dilation; use MaxPool2d with dilation=1"),
+    "a batch in the graph": (Batch(), (2, 4, 4), "a change of shape from (2, 2, 4, 4) to (4, 16), which mixes inputs of a batch"),
     "concatenation": (Join(lambda a, b: torch.cat([a, b], 1)), (2, 4, 4), "concatenation"),
     "gate": (Join(torch.mul), (2, 4, 4), "product of two activations"),
     "square": (Join(lambda a, b: b * b), (2, 4, 4), "arithmetic that uses an activation twice"),

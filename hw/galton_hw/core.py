@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from galton.config import Config
-from galton.format import MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, SHIFTS, WORD_BITS
+from galton.format import LAYER, MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, SHIFTS, WORD_BITS
+from galton_hw.counters import Counters
 from galton_hw.dispatch import Dispatch
 from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
 from galton_hw.group import Group
-from galton_hw.layout import layout
+from galton_hw.layout import field_in_word
 from galton_hw.link import Link
 from galton_hw.memory import DualPortMemory, OnePortMemory
 from galton_hw.norm import Norm
@@ -47,7 +48,7 @@ class Core(wiring.Component):
         m = Module()
         config, tech = self.config, self.tech
         registers, sequencer = Registers(config), Sequencer(config)
-        norm, divider = Norm(wide=config.drain_width > 1), StepDivider()
+        norm, divider, counters = Norm(wide=config.drain_width > 1), StepDivider(), Counters(config, tech)
         shared = config.data_ports == 1
         memory = OnePortMemory(config.data_words, WORD_BITS, tech) if shared else DualPortMemory(config.data_words, WORD_BITS)
         scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)
@@ -61,7 +62,7 @@ class Core(wiring.Component):
             resting.eq(disabled | ~(sequencer.running | sequencer.sweep)),
         ]
         m.d.sync += odd.eq(~odd & ~resting)
-        m.submodules.registers, m.submodules.memory = registers, memory
+        m.submodules.registers, m.submodules.memory, m.submodules.counters = registers, memory, counters
         for name, part in {"sequencer": sequencer, "norm": norm, "divider": divider}.items():
             m.submodules[name] = ResetInserter(disabled)(part)
         serializer = Serializer(config) if config.scan_width > 1 else None
@@ -93,7 +94,7 @@ class Core(wiring.Component):
             ]
         self._connect_memories(m, registers, sequencer, memory, scan, drain, groups, disabled, odd)
         self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups, links)
-        self._count(m, registers, sequencer, quantizer, dispatch, groups)
+        self._count(m, counters, registers, sequencer, quantizer, dispatch, groups)
         return m
 
     def _connect_memories(
@@ -180,6 +181,13 @@ class Core(wiring.Component):
     ) -> None:
         """The layer's record to all that follow it, and what they tell each other."""
         layer, network = sequencer.layer, sequencer.network
+
+        def arrives(name: str) -> Value:
+            return sequencer.layer_write & (sequencer.load_index == LAYER.places[name][0])
+
+        def arriving(name: str) -> Value:
+            return field_in_word(LAYER, name, memory.read_data, self.config)
+
         static_factor = 1 << min(SHIFTS)
         m.d.comb += [
             sequencer.finished.eq(drain.finished),
@@ -187,7 +195,7 @@ class Core(wiring.Component):
             scan.table_write.eq(sequencer.table_write),
             scan.table_address.eq(sequencer.load_index),
             scan.table_word.eq(memory.read_data),
-            quantizer.step.eq(Mux(layer.dynamic, divider.step, layer.step)),
+            quantizer.step.eq(divider.step),
             quantizer.residue.eq(layer.residue),
             quantizer.carry.eq(layer.carry),
             quantizer.bypass.eq(layer.bypass),
@@ -204,9 +212,14 @@ class Core(wiring.Component):
             # A static layer's multipliers go through the product too: times 2^12, shifted back by 12.
             drain.load.factor.eq(Mux(layer.dynamic, divider.factor, static_factor)),
             drain.load.factor_shift.eq(Mux(layer.dynamic, layer.multiplier_shift, SHIFTS.index(min(SHIFTS)))),
+            divider.clear.eq(sequencer.running),
+            divider.take_norm.eq(sequencer.norm_take),
+            divider.norm.eq(norm.total),
+            divider.take_samples.eq(arrives("samples")),
+            divider.samples.eq(arriving("samples")),
+            divider.take_step.eq(arrives("step")),
+            divider.static_step.eq(arriving("step")),
             divider.start.eq(sequencer.divide),
-            divider.norm.eq(sequencer.norm),
-            divider.samples.eq(layer.samples),
             divider.norm_shift.eq(layer.norm_shift),
             sequencer.divided.eq(divider.done),
             norm.clear.eq(sequencer.norm_clear),
@@ -214,7 +227,6 @@ class Core(wiring.Component):
             norm.write.eq(Mux(sequencer.loading, sequencer.write, drain.final)),
             norm.signed_raw.eq(Mux(sequencer.loading, network.signed_input, layer.signed_output)),
             norm.dead_zone.eq(Mux(sequencer.loading, network.norm_dead_zone, layer.norm_dead_zone)),
-            sequencer.norm_total.eq(norm.total),
         ]
         for index, (group, near) in enumerate(zip(groups, links or groups, strict=True)):
             m.d.comb += [
@@ -228,6 +240,7 @@ class Core(wiring.Component):
     def _count(
         self,
         m: Module,
+        counters: Counters,
         registers: Registers,
         sequencer: Sequencer,
         quantizer: Quantizer,
@@ -246,15 +259,12 @@ class Core(wiring.Component):
             "drain_stalls": reduce(add, (group.stolen for group in groups)),
             "saturations": saturated,
         }
-        counters = Signal(layout(PROFILE, self.config), reset_less=True)
-        for field in PROFILE.fields:
-            m.d.sync += counters[field.name].eq(counters[field.name] + increments[field.name])
-        with m.If(sequencer.begin):
-            m.d.sync += counters.eq(0)
         m.d.comb += [
-            registers.profile_index.eq(sequencer.profile_index),
-            sequencer.profile.eq(registers.profile),
-            registers.counters.eq(counters),
+            *(counters.increments[index].eq(increments[field.name]) for index, field in enumerate(PROFILE.fields)),
+            counters.clear.eq(sequencer.begin),
+            *(part.counter_valid.eq(counters.valid) for part in (registers, sequencer)),
+            *(part.counter_index.eq(counters.index) for part in (registers, sequencer)),
+            *(part.counter.eq(counters.total) for part in (registers, sequencer)),
             registers.busy.eq(sequencer.busy),
             registers.layers_done.eq(sequencer.layers_done),
             registers.saturated.eq(saturated.any()),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
-from galton.format import PROFILE, ROW, WORD_BITS, Record
+from galton.format import ROW, WORD_BITS, Record
 
 
 def field_bits(record: Record, name: str) -> int:
@@ -47,7 +47,6 @@ def limits(config: Config) -> dict[str, int]:
         **dict.fromkeys(("vectors", "group_channels", "output_channels"), channels),
         "input_channels": bits_for(config.data_bytes),
         "input_rows": bits_for(config.rows),
-        **dict.fromkeys((field.name for field in PROFILE.fields), config.counter_bits),
     }
 
 
@@ -64,6 +63,12 @@ def layout(record: Record, config: Config | None = None) -> data.StructLayout:
 def assign(record: Record, word: int, value: Signal, fields: data.View) -> list[Any]:
     """Statements that set the fields that lie in word number `word` from its 32-bit `value`."""
     return [fields[field.name].eq(value[bit : bit + len(fields[field.name])]) for field, bit in record.in_word(word)]
+
+
+def field_in_word(record: Record, name: str, word: Value, config: Config | None = None) -> Value:
+    """A field in the 32-bit word that it lies in, as narrow as in `layout`."""
+    bit = record.places[name][1]
+    return word[bit : bit + Shape.cast(layout(record, config)[name].shape).width]
 
 
 class RecordRegisters(wiring.Component):

@@ -60,15 +60,15 @@ class HostMemorySignature(wiring.Signature):
 
 
 class Registers(wiring.Component):
-    """Answers the register bus: registers after 2 cycles, words of a memory after 3.
+    """Answers the register bus in 2 cycles; a counter when its turn comes.
 
     The memory window works while `control.enable` is 0; otherwise writes to it do nothing and reads mean nothing. An entry wider
     than 32 bits takes several accesses, low word first; the address moves on after the last.
 
-    Counters read as 0, or as some other counter, while an inference runs.
+    Counters read as anything while an inference runs.
 
-    Members: `bus`; `memory`; `enable`; `busy`, `layers_done`, `counters` to show; `saturated` sets the sticky flag that enabling
-    clears; `profile` is the counter of number `profile_index` while `busy`.
+    Members: `bus`; `memory`; `enable`; `busy`, `layers_done` to show; `saturated` sets the sticky flag that enabling clears;
+    `counter` is counter number `counter_index` in cycles with `counter_valid`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -81,9 +81,9 @@ class Registers(wiring.Component):
                 "busy": In(1),
                 "layers_done": In(next(field.bits for field in STATUS.fields if field.name == "layer")),
                 "saturated": In(1),
-                "counters": In(layout(PROFILE, config)),
-                "profile_index": In(range(PROFILE.words)),
-                "profile": Out(WORD_BITS),
+                "counter_valid": In(1),
+                "counter_index": In(ceil_log2(PROFILE.words)),
+                "counter": In(WORD_BITS),
             }
         )
 
@@ -106,52 +106,45 @@ class Registers(wiring.Component):
         address = Signal.like(memory.address)
         chunks = config.entry_chunks
         chunk = Signal(range(max(chunks, 2)))
-        is_weights, last_chunk = Signal(), Signal()
+        is_window, is_weights, last_chunk, move_on = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
+            is_window.eq((bus.address == REGISTERS["memory_data"]) & ~enable),
             is_weights.eq((select >= MEMORY_WEIGHTS) & (select < MEMORY_TABLE)),
             last_chunk.eq(~is_weights | (chunk == chunks - 1)),
             memory.select.eq(select),
             memory.address.eq(address),
         ]
+        with m.If(move_on):
+            m.d.sync += chunk.eq(chunk + 1)
+            with m.If(last_chunk):
+                m.d.sync += [chunk.eq(0), address.eq(address + 1)]
         # The low words of a wide entry wait for the last one.
         waiting = [Signal(WORD_BITS, name=f"waiting_{index}", reset_less=True) for index in range(chunks - 1)]
         m.d.comb += memory.write_data.eq(
             Mux(is_weights, Cat(*waiting, bus.write_data), bus.write_data) if waiting else bus.write_data
         )
 
-        plain = {
+        is_counter = Signal()
+        sources = {
             "identity": Const(IDENTITY, WORD_BITS),
             "digest": Const(config.digest, WORD_BITS),
             "status": status.as_value(),
             "control": control.as_value(),
             "memory_select": select,
             "memory_address": address,
+            "memory_data": Array(memory.read_data.word_select(index, WORD_BITS) for index in range(chunks))[chunk],
         }
-        value = Signal(WORD_BITS)
         with m.Switch(bus.address):
-            for name, source in plain.items():
+            for name, source in sources.items():
                 with m.Case(REGISTERS[name]):
-                    m.d.comb += value.eq(source)
+                    m.d.comb += bus.read_data.eq(source)
             with m.Default():
-                m.d.comb += value.eq(self.profile)
-        # One multiplexer serves the bus and, while an inference runs, the sequencer.
+                m.d.comb += bus.read_data.eq(self.counter)
         first = REGISTERS[PROFILE.fields[0].name]
-        index = Signal(self.profile_index.shape())
-        m.d.comb += index.eq(Mux(self.enable & self.busy, self.profile_index, bus.address - first))
-        m.d.comb += self.profile.eq(Array(self.counters[field.name] for field in PROFILE.fields)[index])
-
-        answer = Signal(WORD_BITS, reset_less=True)
-        is_window = Signal()
-        m.d.comb += [is_window.eq(bus.address == REGISTERS["memory_data"]), bus.read_data.eq(answer)]
-
-        def move_on() -> None:
-            m.d.sync += chunk.eq(chunk + 1)
-            with m.If(last_chunk):
-                m.d.sync += [chunk.eq(0), address.eq(address + 1)]
+        m.d.comb += is_counter.eq((bus.address >= first) & (bus.address < first + (1 << len(self.counter_index))))
 
         with m.FSM():
             with m.State("IDLE"), m.If(bus.valid):
-                m.d.sync += answer.eq(value)
                 m.next = "ANSWER"
                 with m.If(bus.write), m.Switch(bus.address):
                     with m.Case(REGISTERS["control"]):
@@ -163,19 +156,17 @@ class Registers(wiring.Component):
                         m.d.sync += [select.eq(bus.write_data), chunk.eq(0)]
                     with m.Case(REGISTERS["memory_address"]):
                         m.d.sync += [address.eq(bus.write_data), chunk.eq(0)]
-                    with m.Case(REGISTERS["memory_data"]), m.If(~enable):
-                        m.d.comb += memory.write.eq(last_chunk)
+                    with m.Case(REGISTERS["memory_data"]), m.If(is_window):
+                        m.d.comb += [memory.write.eq(last_chunk), move_on.eq(1)]
                         for index, low in enumerate(waiting):
                             with m.If(chunk == index):
                                 m.d.sync += low.eq(bus.write_data)
-                        move_on()
-                with m.Elif(is_window & ~enable):
-                    m.next = "MEMORY"
-            with m.State("MEMORY"):
-                m.d.sync += answer.eq(Array(memory.read_data.word_select(index, WORD_BITS) for index in range(chunks))[chunk])
-                move_on()
-                m.next = "ANSWER"
             with m.State("ANSWER"):
-                m.d.comb += bus.ready.eq(1)
-                m.next = "IDLE"
+                # A memory's word is here, a cycle after its address.
+                m.d.comb += [
+                    bus.ready.eq(~is_counter | bus.write | (self.counter_valid & (self.counter_index == (bus.address - first)))),
+                    move_on.eq(is_window & ~bus.write),
+                ]
+                with m.If(bus.ready):
+                    m.next = "IDLE"
         return m

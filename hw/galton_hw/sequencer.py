@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, NETWORK, NORM_BITS, PROFILE, ROW, WORD_BITS, WORD_BYTES
-from galton_hw.layout import RecordRegisters, layout
+from galton.format import LAYER, NETWORK, PROFILE, ROW, WORD_BITS, WORD_BYTES
+from galton_hw.counting import down, up
+from galton_hw.layout import RecordRegisters, field_in_word, layout
 
 
 class Sequencer(wiring.Component):
-    """States: clear the accumulators once after enabling; read NETWORK; then for every inference: load the input; for every layer
-    read LAYER, the ROWs and CHANNELs, run, write PROFILE; give the output.
+    """States: clear the accumulators once after enabling; then for every inference: read NETWORK and load the input; for every
+    layer read LAYER, the ROWs and CHANNELs, run, write PROFILE; read NETWORK again and give the output.
 
     Cycles of a layer (galton.cycles.setup and what follows) are those from the first read of LAYER to the last of the run;
     PROFILE writes are not counted.
@@ -25,9 +26,9 @@ class Sequencer(wiring.Component):
     address, write, write_data, read_data: data memory, owned while `owns_memory`; a word comes a cycle after its address.
     sweep, sweep_word: clear this accumulator word.
     running: the engine is out of reset; finished: its layer is done.
-    table_*, load_*: rows and channels on their way to the scan and the drain. divide: start the step divider.
-    norm_*: of the tensor being loaded; `norm` holds the last finished one's total.
-    profile: counter of number `profile_index`, to write. counting: this cycle counts.
+    layer_write, table_*, load_*: `read_data` is word number load_index of LAYER, of a row, or of a channel.
+    divide: start the step divider. norm_clear, norm_take: of the tensor that was written last.
+    counter_*: as in registers.Registers. counting: this cycle counts.
     begin: a new inference's first layer begins.
     """
 
@@ -49,6 +50,7 @@ class Sequencer(wiring.Component):
                 "sweep_word": Out(ceil_log2(config.accumulator_words)),
                 "running": Out(1),
                 "finished": In(1),
+                "layer_write": Out(1),
                 "table_write": Out(ROW.words),
                 "load": Out(1),
                 "load_bias": Out(1),
@@ -57,11 +59,11 @@ class Sequencer(wiring.Component):
                 "divide": Out(1),
                 "divided": In(1),
                 "loading": Out(1),
-                "norm_total": In(NORM_BITS),
                 "norm_clear": Out(1),
-                "norm": Out(NORM_BITS),
-                "profile_index": Out(range(PROFILE.words)),
-                "profile": In(WORD_BITS),
+                "norm_take": Out(1),
+                "counter_valid": In(1),
+                "counter_index": In(ceil_log2(PROFILE.words)),
+                "counter": In(WORD_BITS),
                 "counting": Out(1),
                 "begin": Out(1),
                 "busy": Out(1),
@@ -75,14 +77,12 @@ class Sequencer(wiring.Component):
         m.submodules.network = network = RecordRegisters(NETWORK, config)
         m.submodules.layer = layer = RecordRegisters(LAYER, config)
         m.d.comb += [self.network.eq(network.fields), self.layer.eq(layer.fields)]
-        norm = Signal(NORM_BITS, reset_less=True)
-        m.d.comb += self.norm.eq(norm)
 
-        # One counter walks whatever the state walks; one pointer follows the program.
-        pointer, base = Signal(len(self.address)), Signal(len(self.address))
-        index = Signal(max(len(self.load_index), len(network.fields.input_words), ceil_log2(config.accumulator_words)))
-        part = Signal()
+        # One counter walks whatever the state walks; `pointer` follows the program, the input or the output; `words` are left.
+        pointer, words = Signal(len(self.address)), Signal(len(network.fields.input_words))
         profile = Signal(len(self.address))
+        index = Signal(max(len(self.load_index), len(self.sweep_word), ceil_log2(2 << ceil_log2(PROFILE.words))))
+        part, giving = Signal(), Signal()
         layers_done = Signal(len(self.layers_done))
         m.d.comb += self.layers_done.eq(layers_done)
 
@@ -95,35 +95,52 @@ class Sequencer(wiring.Component):
             network.word.eq(self.read_data),
             layer.index.eq(arrived_index),
             layer.word.eq(self.read_data),
+            self.layer_write.eq(layer.write),
             self.load_index.eq(arrived_index),
         ]
-        with m.If(fetching):
-            m.d.sync += pointer.eq(pointer + 1)
+
+        # NETWORK is read once for the input and once for the output.
+        header, step, step_words, step_profile = Signal(), Signal(), Signal(), Signal()
+
+        def arrives(name: str) -> Value:
+            return header & arrived & (arrived_index == NETWORK.places[name][0])
+
+        def arriving(name: str) -> Value:
+            return field_in_word(NETWORK, name, self.read_data, config)
+
+        place, take_place = Signal.like(pointer), Signal()
+        count, take_count = Signal.like(words), Signal()
+        take_profile = Signal()
+        m.d.comb += [
+            place.eq(Mux(giving, arriving("output_base"), arriving("input_base"))),
+            take_place.eq(Mux(giving, arrives("output_base"), arrives("input_base"))),
+            count.eq(Mux(giving, arriving("output_words"), arriving("input_words"))),
+            take_count.eq(Mux(giving, arrives("output_words"), arrives("input_words"))),
+            take_profile.eq(arrives("profile_base")),
+        ]
+        with m.If(take_place | step | (fetching & ~header)):
+            m.d.sync += pointer.eq(Mux(take_place, place, up(pointer, take_place)))
+        with m.If(take_count | step_words):
+            m.d.sync += words.eq(Mux(take_count, count, down(words, take_count)))
+        with m.If(take_profile | step_profile):
+            m.d.sync += profile.eq(Mux(take_profile, arriving("profile_base"), up(profile, take_profile)))
 
         m.d.comb += [
             self.owns_memory.eq(1),
             self.address.eq(pointer),
+            self.write_data.eq(Mux(self.loading, self.i.payload, self.counter)),
+            self.o.payload.eq(self.read_data),
             self.sweep_word.eq(index),
-            self.profile_index.eq(index),
             self.busy.eq(1),
         ]
         wait = Signal(range(WORD_BYTES + 1))
-        word = Signal(WORD_BITS, reset_less=True)
-        m.d.comb += self.o.payload.eq(word)
-
-        def fetch(name: str, words: int, register: RecordRegisters, after: str) -> None:
-            """A state that reads a record into its registers."""
-            with m.State(name):
-                m.d.comb += [fetching.eq(index != words), register.write.eq(arrived)]
-                m.d.sync += index.eq(index + 1)
-                with m.If(index == words):
-                    m.d.sync += index.eq(0)
-                    m.next = after
+        ended = Signal()
+        round_of_counters = 1 << len(self.counter_index)
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(0)
-                m.d.sync += [index.eq(0), pointer.eq(0), part.eq(0)]
+                m.d.sync += [index.eq(0), part.eq(0), giving.eq(0)]
                 m.next = "SWEEP"
             with m.State("SWEEP"):
                 m.d.comb += self.sweep.eq(1)
@@ -131,38 +148,53 @@ class Sequencer(wiring.Component):
                 with m.If(index == config.accumulator_words - 1):
                     m.d.sync += index.eq(0)
                     m.next = "NETWORK"
-            fetch("NETWORK", NETWORK.words, network, "PREPARE")
-            with m.State("PREPARE"):
-                m.d.comb += [self.busy.eq(0), self.norm_clear.eq(1)]
-                m.d.sync += [base.eq(network.fields.input_base), profile.eq(network.fields.profile_base), index.eq(0), wait.eq(0)]
-                m.next = "LOAD"
+            with m.State("NETWORK"):
+                m.d.comb += [
+                    header.eq(1),
+                    fetching.eq(index != NETWORK.words),
+                    self.address.eq(index),
+                    network.write.eq(arrived),
+                    self.norm_clear.eq(1),
+                    self.busy.eq(giving),
+                ]
+                m.d.sync += index.eq(index + 1)
+                with m.If(index == NETWORK.words):
+                    m.d.sync += [index.eq(0), wait.eq(0)]
+                    m.next = "LOAD"
+                    with m.If(giving):
+                        m.next = "ASK"
             with m.State("LOAD"):
                 # A word every fifth cycle: the norm takes four to count it. A wide one is given time only after the last word.
-                m.d.comb += [self.address.eq(base), self.loading.eq(1), self.write_data.eq(self.i.payload)]
+                # The first word makes `index` 1.
+                m.d.comb += self.loading.eq(1)
                 with m.If(wait != 0):
                     m.d.sync += wait.eq(wait - 1)
-                    with m.If((wait == 1) & (index == network.fields.input_words)):
-                        m.d.sync += [index.eq(0), layers_done.eq(0)]
+                    with m.If((wait == 1) & (words == 0)):
+                        m.d.sync += [index.eq(0), layers_done.eq(0), pointer.eq(NETWORK.words)]
                         m.d.comb += self.begin.eq(1)
                         m.next = "BEGIN"
                 with m.Else():
                     m.d.comb += [self.busy.eq(index != 0), self.i.ready.eq(1), self.write.eq(self.i.valid)]
                     with m.If(self.i.valid):
-                        pauses = config.drain_width == 1 or index + 1 == network.fields.input_words
-                        m.d.sync += [base.eq(base + 1), index.eq(index + 1), wait.eq(Mux(pauses, WORD_BYTES, 0))]
+                        pauses = config.drain_width == 1 or words == 1
+                        m.d.comb += [step.eq(1), step_words.eq(1)]
+                        m.d.sync += [index.eq(1), wait.eq(Mux(pauses, WORD_BYTES, 0))]
             with m.State("BEGIN"):
-                m.d.comb += self.norm_clear.eq(1)
-                m.d.sync += norm.eq(self.norm_total)
+                m.d.comb += [self.norm_clear.eq(1), self.norm_take.eq(1)]
                 m.next = "LAYER"
-            fetch("LAYER", LAYER.words, layer, "ROWS")
+            with m.State("LAYER"):
+                m.d.comb += [fetching.eq(index != LAYER.words), layer.write.eq(arrived)]
+                m.d.sync += index.eq(index + 1)
+                with m.If(index == LAYER.words):
+                    m.d.sync += index.eq(0)
+                    m.next = "ROWS"
             with m.State("ROWS"):
-                # One ROW more than there are rows; `index` runs one further while the last word arrives.
-                ends = index == layer.fields.input_rows + 1
-                m.d.comb += [fetching.eq(~ends), self.table_write.eq(Mux(arrived, 1 << arrived_part, 0))]
-                m.d.sync += part.eq(~part)
+                # One ROW more than there are rows, and a cycle while the last word arrives.
+                m.d.comb += [fetching.eq(~ended), self.table_write.eq(Mux(arrived, 1 << arrived_part, 0))]
+                m.d.sync += [part.eq(~part), ended.eq(part & (index == layer.fields.input_rows))]
                 with m.If(part):
                     m.d.sync += index.eq(index + 1)
-                with m.If(ends):
+                with m.If(ended):
                     m.d.sync += [index.eq(0), part.eq(0)]
                     m.next = "CHANNELS"
                     with m.If(layer.fields.dynamic):
@@ -186,42 +218,43 @@ class Sequencer(wiring.Component):
                     # The last multiplier is on its way through the product.
                     m.d.sync += wait.eq(wait + 1)
                     with m.If(wait == WORD_BYTES - 1):
-                        m.d.sync += [index.eq(0), wait.eq(0)]
+                        m.d.sync += wait.eq(0)
                         m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += [self.running.eq(1), self.owns_memory.eq(0)]
+                # The counters come by in order. The last one is let pass: what comes before it may lack this cycle's increments.
+                m.d.sync += index.eq(round_of_counters - 1)
                 with m.If(self.finished):
                     m.d.sync += layers_done.eq(layers_done + 1)
                     m.next = "PROFILE"
             with m.State("PROFILE"):
-                # Counters go through the word register: their multiplexer and the memory's are long paths of their own.
-                m.d.sync += word.eq(self.profile)
-                m.next = "RECORD"
-            with m.State("RECORD"):
-                # Without a place for profiles these two states take two cycles all the same.
-                enabled = network.fields.profile_base != 0
-                m.d.comb += [self.address.eq(profile), self.write_data.eq(word), self.write.eq(enabled)]
-                m.d.sync += [index.eq(index + 1), profile.eq(profile + 1)]
-                m.next = "PROFILE"
-                with m.If((index == PROFILE.words - 1) | ~enabled):
+                enabled, turn = profile != 0, Signal()
+                m.d.comb += [
+                    self.address.eq(profile),
+                    turn.eq(self.counter_valid & (self.counter_index == index[: len(self.counter_index)])),
+                    self.write.eq(enabled & turn & (index >= round_of_counters)),
+                    step_profile.eq(self.write),
+                ]
+                with m.If(turn):
+                    m.d.sync += index.eq(index + 1)
+                with m.If((turn & (index == round_of_counters + PROFILE.words - 1)) | ~enabled):
                     m.d.sync += index.eq(0)
                     m.next = "BEGIN"
                     with m.If(layer.fields.last):
-                        m.d.sync += [base.eq(network.fields.output_base), pointer.eq(NETWORK.words)]
-                        m.next = "ASK"
+                        m.d.sync += giving.eq(1)
+                        m.next = "NETWORK"
             with m.State("ASK"):
-                m.d.comb += self.address.eq(base)
-                m.d.sync += [base.eq(base + 1), index.eq(index + 1)]
-                m.next = "FETCH"
-            with m.State("FETCH"):
-                m.d.sync += word.eq(self.read_data)
+                m.d.comb += step_words.eq(1)
                 m.next = "GIVE"
             with m.State("GIVE"):
+                # The word stands as long as its address does.
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
+                    m.d.comb += step.eq(1)
                     m.next = "ASK"
-                    with m.If(index == network.fields.output_words):
-                        m.next = "PREPARE"
+                    with m.If(words == 0):
+                        m.d.sync += giving.eq(0)
+                        m.next = "NETWORK"
         m.d.comb += self.counting.eq(
             fsm.ongoing("LAYER") | fsm.ongoing("ROWS") | fsm.ongoing("DIVIDE") | fsm.ongoing("CHANNELS") | self.running
         )

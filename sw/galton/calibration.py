@@ -20,7 +20,8 @@ from galton.errors import CalibrationError
 
 SYNTHETIC = 16
 """Inputs where there is no data."""
-KINDS = "a tensor or array (n, channels, rows, columns) or (n, features), or an iterable of such batches or of (inputs, labels)"
+SHAPES = "(n, channels, rows, columns), (n, channels, columns) or (n, features)"
+KINDS = f"a tensor or array {SHAPES}, or an iterable of such batches or of (inputs, labels)"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def batches(data: Any) -> Iterator[Any]:
 def check(batch: Any, what: str, shape: tuple[int, ...] | None = None, *, maps: bool = True) -> Tensor:
     """One batch on the host, `shape` being that of one input, where it is known.
 
-    maps: float32 (n, channels, rows, columns) or (n, features); else of any shape (n, ...), and integers stay integers.
+    maps: float32 (n, channels, rows, columns), (n, channels, columns) or (n, features); else of any shape (n, ...), and integers
+        stay integers.
 
     Raises CalibrationError that begins with `what`.
     """
@@ -155,8 +157,8 @@ def check(batch: Any, what: str, shape: tuple[int, ...] | None = None, *, maps: 
     tensor = tensor.long() if integers else tensor.float()
     if shape is not None and tuple(tensor.shape[1:]) != shape:
         raise CalibrationError(f"{what} has shape {tuple(tensor.shape)}, expected (n, {', '.join(map(str, shape))})")
-    if maps and tensor.ndim not in (2, 4):
-        raise CalibrationError(f"{what} has shape {tuple(tensor.shape)}, expected (n, channels, rows, columns) or (n, features)")
+    if maps and not 2 <= tensor.ndim <= 4:
+        raise CalibrationError(f"{what} has shape {tuple(tensor.shape)}, expected {SHAPES}")
     if not maps and tensor.ndim < 1:
         raise CalibrationError(f"{what} is a single number, expected a batch (n, ...)")
     bad = torch.nonzero(~torch.isfinite(tensor))
@@ -166,10 +168,14 @@ def check(batch: Any, what: str, shape: tuple[int, ...] | None = None, *, maps: 
     return tensor
 
 
+def as_maps(values: Tensor) -> Tensor:
+    """(n, channels, rows, columns), (n, channels, columns) or (n, features) -> (n, channels, rows, columns)."""
+    return values.reshape(*values.shape[:2], *(1, 1, *values.shape[2:])[-2:])
+
+
 def to_pixels(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(n, channels, rows, columns) or (n, features) -> float64 (n, rows, columns, channels)."""
-    maps = values if values.ndim == 4 else values[:, :, None, None]
-    return maps.permute(0, 2, 3, 1).numpy().astype(np.float64, order="C")
+    """What `as_maps` takes -> float64 (n, rows, columns, channels)."""
+    return as_maps(values).permute(0, 2, 3, 1).numpy().astype(np.float64, order="C")
 
 
 def _argument(value: Any, what: str) -> Any:

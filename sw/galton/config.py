@@ -27,7 +27,6 @@ class Config:
     data_words: depth of the data memory (programs and tensors) in 32-bit words.
     rows, channels: most input rows and most stored output channels of a layer, less one for the row that ends a layer.
     fifo_depth: places in a group's event FIFO, a power of two, at least 4.
-    counter_bits: width of the counters of format.PROFILE, 8..32; 26 bits last for 2.8 s at 24 MHz.
     scan_width: A, activations that the scan takes in a cycle, 1 or 4.
     drain_width: R, activations that the drain gives in a cycle, that is requantizers side by side, 1 or 4.
 
@@ -49,7 +48,6 @@ class Config:
     rows: int = 256
     channels: int = 256
     fifo_depth: int = 16
-    counter_bits: int = 32
     scan_width: int = 1
     drain_width: int = 1
 
@@ -69,7 +67,6 @@ class Config:
             "rows": (2, 512),
             "channels": (2, 1 << 14),
             "fifo_depth": (4, 256),
-            "counter_bits": (8, 32),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -178,7 +175,7 @@ CONFIGS = {
             rows=64,
             channels=128,
         ),
-        Config("up5k", counter_bits=26),
+        Config("up5k"),
         Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
         Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
     )

@@ -20,7 +20,7 @@ from torch import Tensor
 from galton import clipping, reference, streaming
 from galton.arith import HALF, ONE, initial_residue, sample_count
 from galton.bounds import accumulator_bounds
-from galton.calibration import to_pixels
+from galton.calibration import as_maps, to_pixels
 from galton.config import CONFIGS
 from galton.errors import AccumulatorOverflow, GaltonError
 from galton.format import MULTIPLIER_BITS, NORM_BITS, SHIFTS, STEP_BITS
@@ -88,7 +88,7 @@ class Flow:
 
 
 def input_flow(inputs: Tensor, input_range: tuple[float, float] | None) -> Flow:
-    """Calibration inputs (n, channels, rows, columns) or (n, features) as what goes into the first layer.
+    """Calibration inputs, as calibration.as_maps takes them, as what goes into the first layer.
 
     Integers in 0..255 or -128..127 stay as they are; other inputs take the finest scale for `input_range` or their own range.
     Raises GaltonError for a range that is none.
@@ -99,9 +99,8 @@ def input_flow(inputs: Tensor, input_range: tuple[float, float] | None) -> Flow:
     scale, low, high = raw_range(smallest, largest, signed=smallest < 0)
     if input_range is None and low <= smallest and largest <= high and bool((inputs == inputs.round()).all()):
         scale = 1.0
-    real = inputs if inputs.ndim == 4 else inputs[:, :, None, None]
     raw = np.clip(np.floor(to_pixels(inputs) / scale + 0.5), low, high).astype(np.int64)
-    return Flow(real, raw, scale, low, high)
+    return Flow(as_maps(inputs), raw, scale, low, high)
 
 
 def fit(

@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from galton.calls import Call, Unsupported
 from galton.errors import CalibrationError, UnsupportedLayer
-from galton.layers import FloatLayer
-from galton.operators import HANDLERS, HEADS, SUPPORTED, Call, Unsupported, addition, refusal
+from galton.layers import Add, AveragePool, ChannelPad, Clamp, Flatten, FloatLayer, MaxPool, Pad, Regroup
+from galton.operators import HANDLERS, HEADS, SUPPORTED, addition, refusal, scaled
 
 BATCH = 2
 """Examples in the batch that the network is exported with."""
+SUMS = {"add.Tensor": 1, "sub.Tensor": -1}
+"""Operators on two activations, and the sign of the second one."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,8 @@ class _Walk:
             self.head = node
             return value
         try:
-            if name == "add.Tensor" and [*node.args[:2]] in (sources, sources * 2) and len(node.args[:2]) == 2:
-                found: list[FloatLayer] = addition(self.call(node))
-                self.layers.append(replace(found[0], inputs=tuple(self.values[source] for source in node.args[:2])))
-                return len(self.layers)
+            if name in SUMS and [*node.args[:2]] in (sources, sources * 2) and len(node.args[:2]) == 2:
+                return self.sum(self.call(node), *(self.values[source] for source in node.args[:2]), sign=SUMS[name])
             if len(sources) > 1:
                 what = "product of two activations" if name == "mul.Tensor" else refusal(name).what
                 raise Unsupported(what, "layers that take one activation, or sums of two of one shape")
@@ -157,6 +158,26 @@ class _Walk:
             self.problem(node, error)
         return value
 
+    def sum(self, call: Call, one: int, other: int, *, sign: int) -> int:
+        """Append one + sign * alpha * other."""
+        found: list[FloatLayer] = addition(call)
+        factor = sign * float(call["alpha"])
+        if factor != 1:
+            self.layers.append(replace(scaled(call, factor), inputs=(other,)))
+            other = len(self.layers)
+        self.layers.append(replace(found[0], inputs=(one, other)))
+        return len(self.layers)
+
+    def positive(self, value: int) -> bool:
+        """Whether a value is known to be never below 0."""
+        if value == 0:
+            return False
+        layer = self.layers[value - 1]
+        if isinstance(layer, Clamp):
+            return layer.low >= 0
+        keeps = isinstance(layer, MaxPool | AveragePool | Pad | ChannelPad | Regroup | Flatten | Add)
+        return keeps and all(self.positive(taken) for taken in layer.inputs)
+
     def call(self, node: fx.Node) -> Call:
         """The operator with every argument by its name, defaults included."""
         schema = node.target._schema.arguments  # type: ignore[union-attr]
@@ -167,7 +188,7 @@ class _Walk:
             name: self.constants.get(value, value) if isinstance(value, fx.Node) else value for name, value in arguments.items()
         }
         source = next(source for source in node.all_input_nodes if source not in self.constants)
-        return Call(self.path(node), values, self.shape(source), self.shape(node))
+        return Call(self.path(node), values, self.shape(source), self.shape(node), self.positive(self.values[source]))
 
     def evaluate(self, node: fx.Node) -> Any:
         """A node that depends on no input."""

@@ -99,5 +99,13 @@ class Add(FloatLayer):
 
 
 @dataclass(frozen=True)
+class Regroup(FloatLayer):
+    """Maps of other rows and columns, of the same pixels in the same order."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
 class Flatten(FloatLayer):
     """Maps become vectors in (channel, row, column) order."""

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from galton.calibration import as_maps
 from galton.errors import UnsupportedLayer
 from galton.layers import (
     NO_PADDING,
@@ -32,6 +33,7 @@ from galton.layers import (
     MaxPool,
     Pad,
     Pair,
+    Regroup,
 )
 from galton.network import NONE
 
@@ -94,10 +96,11 @@ class Stage:
         return rows * columns * prod(self.pool) * self.weight.numel()
 
     def shaped(self, values: Tensor) -> Tensor:
-        """Maps (n, channels, rows, columns), as vectors in (row, column, channel) order where the stage takes those."""
-        if values.shape[2:] != self.input_shape[:2]:
-            return values.permute(0, 2, 3, 1).reshape(len(values), -1, 1, 1)
-        return values
+        """Maps (n, channels, rows, columns), as vectors in (row, column, channel) order or in other rows where the stage takes
+        those."""
+        if values.shape[1] == self.input_shape[2]:
+            return values.reshape(*values.shape[:2], *self.input_shape[:2])
+        return values.permute(0, 2, 3, 1).reshape(len(values), -1, 1, 1)
 
     def sums(self, values: Tensor) -> Tensor:
         """conv(x) + bias of maps (n, channels, rows, columns), reshaped to the input shape where the stage takes a vector."""
@@ -121,8 +124,8 @@ class Lowered:
     output_map: tuple[int, int, int]
 
     def run(self, inputs: Tensor) -> Tensor:
-        """The float network's outputs, (n, channels, rows, columns), of inputs (n, channels, rows, columns) or (n, features)."""
-        tensors = [inputs if inputs.ndim == 4 else inputs[:, :, None, None]]
+        """The float network's outputs, (n, channels, rows, columns), of inputs as `as_maps` takes them."""
+        tensors = [as_maps(inputs)]
         for stage in self.stages:
             residual = tensors[stage.residual] if stage.residual != NONE else None
             tensors.append(stage.finish(stage.sums(tensors[stage.source]), residual))
@@ -130,7 +133,7 @@ class Lowered:
 
 
 def lower(layers: tuple[FloatLayer, ...], input_shape: tuple[int, ...]) -> Lowered:
-    """The stages of float layers for inputs (channels, rows, columns) or (features,).
+    """The stages of float layers for inputs (channels, rows, columns), (channels, columns) or (features,).
 
     Raises UnsupportedLayer where nothing is left to run.
     """
@@ -162,8 +165,8 @@ class _Lowering:
 
     def __init__(self, layers: tuple[FloatLayer, ...], input_shape: tuple[int, ...]) -> None:
         self.stages: list[Stage] = []
-        flat = len(input_shape) == 1
-        first = Value(0, (1, 1, input_shape[0]) if flat else (input_shape[1], input_shape[2], input_shape[0]), flat)
+        rows, columns = (1, 1, *input_shape[1:])[-2:]
+        first = Value(0, (rows, columns, input_shape[0]), flat=len(input_shape) == 1)
         self.values = [first]
         self.uses = Counter(value for layer in layers for value in layer.inputs)
         self.sealed = {0}
@@ -194,7 +197,8 @@ class _Lowering:
                 self.stages[value.tensor - 1] = replace(stage, low=max(stage.low, layer.low), high=min(stage.high, layer.high))
                 return value
             case MaxPool():
-                free = self.open(value) and value.padding == NO_PADDING and self.stages[value.tensor - 1].takes_pool
+                whole = value.padding == NO_PADDING and value.map == self.shape(value)
+                free = self.open(value) and whole and self.stages[value.tensor - 1].takes_pool
                 value = value if free else self.identity(layer.name, value)
                 stage = replace(self.stages[value.tensor - 1], pool=layer.window)
                 self.stages[value.tensor - 1] = stage
@@ -206,6 +210,12 @@ class _Lowering:
                 weight = torch.zeros(layer.before + channels + layer.behind, channels, 1, 1, dtype=torch.float64)
                 weight[layer.before :][:channels, :, 0, 0] = torch.eye(channels, dtype=torch.float64)
                 return self.push(value, layer.name, "selection", weight)
+            case Regroup():
+                value = self.settled(value)
+                value = self.in_order(layer.name, value) if value.flat else value
+                return replace(
+                    value, map=(layer.rows, layer.columns, prod(value.map) // (layer.rows * layer.columns)), flat=False
+                )
             case Flatten():
                 return replace(self.settled(value), flat=True)
             case _:
@@ -236,7 +246,7 @@ class _Lowering:
 
     def identity(self, name: str, value: Value, *, pixel: bool = False) -> Value:
         """A stage that changes nothing but may pad; of a vector's tensor, or with `pixel` of the vector as one pixel."""
-        shape = (1, 1, prod(value.map)) if pixel else self.shape(value)
+        shape = (1, 1, prod(value.map)) if pixel else self.shape(value) if value.flat else value.map
         return self.push(value, name, "identity", torch.ones(shape[2], 1, 1, 1, dtype=torch.float64), shape=shape)
 
     def shape(self, value: Value) -> tuple[int, int, int]:
@@ -257,14 +267,17 @@ class _Lowering:
         return main
 
     def alike(self, name: str, one: Value, other: Value) -> tuple[Value, Value]:
-        """Two values of one shape as tensors of one shape and order: vectors may come from maps, or be none."""
+        """Two values of one shape as tensors of one shape and order: vectors may come from maps, maps have other rows."""
         if one.map != other.map:
             one, other = self.in_order(name, one), self.in_order(name, other)
         if self.shape(one) != self.shape(other):
-            one, other = (
-                value if self.shape(value)[:2] == (1, 1) else self.identity(name, value, pixel=True) for value in (one, other)
-            )
+            one, other = (self.own(name, value) for value in (one, other))
         return one, other
+
+    def own(self, name: str, value: Value) -> Value:
+        """A value whose tensor has its shape: one pixel of a vector, the map of a map."""
+        wanted = (1, 1, prod(value.map)) if value.flat else value.map
+        return value if self.shape(value) == wanted else self.identity(name, value, pixel=value.flat)
 
     def in_order(self, name: str, value: Value) -> Value:
         """A vector in its own order, (channel, row, column), instead of its map's."""

@@ -97,8 +97,8 @@ class Layer:
         limit = MAXIMUM_WINDOW if self.elementwise else MAXIMUM_KERNEL
         if not max(self.weights.shape[1:3]) <= limit:
             raise ValueError(f"{self.name}: kernel {self.weights.shape[1:3]} is larger than {limit}")
-        if not (1 <= min(self.stride) and max(self.stride) <= MAXIMUM_STRIDE):
-            raise ValueError(f"{self.name}: stride {self.stride} is not in 1..{MAXIMUM_STRIDE}")
+        if not (1 <= min(self.stride) and self.stride[0] <= MAXIMUM_WINDOW and self.stride[1] <= MAXIMUM_STRIDE):
+            raise ValueError(f"{self.name}: stride {self.stride} is not in 1..{MAXIMUM_WINDOW} and 1..{MAXIMUM_STRIDE}")
         if not (1 <= min(self.pool) and max(self.pool) <= MAXIMUM_POOL):
             raise ValueError(f"{self.name}: pool {self.pool} is not in 1..{MAXIMUM_POOL}")
         if not (-128 <= self.low <= 0 <= self.high <= (127 if self.low < 0 else 255)):
@@ -138,7 +138,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in order; each consumes a raw tensor from before, reshaped where it is fully connected, and may add another one.
+    """Layers in order; each consumes a raw tensor from before, in rows of any length or as one pixel, and may add another one.
 
     Tensor 0 is the network's input, tensor i + 1 the output of layer i; the last one is the network's output.
 
@@ -173,7 +173,7 @@ class Network:
             if not (0 <= taken <= index and NONE <= added <= index):
                 raise ValueError(f"{layer.name} takes tensor {taken} and adds {added}; there are 0..{index} before it")
             shape = self.tensor_shape(taken)
-            if layer.input_shape not in (shape, (1, 1, prod(shape))):
+            if layer.input_shape != (1, 1, prod(shape)) and not _same_pixels(layer.input_shape, shape):
                 raise ValueError(f"{layer.name} takes an input of shape {layer.input_shape}, but gets {shape}")
             if (added != NONE) != (layer.residual_multiplier > 0):
                 raise ValueError(f"{layer.name} adds tensor {added} with a residual_multiplier of {layer.residual_multiplier}")
@@ -220,3 +220,8 @@ class Network:
             shape = ", ".join(map(str, self.input_shape))
             raise CalibrationError(f"{self.name} takes inputs of shape (n, {shape}), not {values.shape}")
         return rounded(values, self.input_scale, self.input_low, self.input_high)
+
+
+def _same_pixels(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """Whether both are the same bytes, in rows of perhaps other lengths."""
+    return one[2] == other[2] and prod(one) == prod(other)

@@ -3,77 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW
+from galton.calls import Call, Unsupported
+from galton.format import MAXIMUM_KERNEL, MAXIMUM_STRIDE
 from galton.layers import (
     NO_PADDING,
     Add,
     Affine,
     AveragePool,
-    Borders,
     ChannelPad,
     Clamp,
     Convolution,
     Flatten,
     FloatLayer,
     Linear,
-    MaxPool,
     Pad,
-    Pair,
+    Regroup,
 )
+from galton.pooling import adaptive_pool, average_pool, max_pool, reduction
 
 SUPPORTED = (
-    "Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding, depthwise or groups=1), Linear, BatchNorm1d, BatchNorm2d, "
-    "ReLU, ReLU6, Hardtanh, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ZeroPad2d, Flatten, Dropout, Identity, sums of two "
-    "activations, and a last Softmax, LogSoftmax or Sigmoid"
+    "Conv1d, Conv2d (kernel up to 16x16, stride 1 to 4, any zero padding, depthwise or groups=1), Linear, BatchNorm1d, "
+    "BatchNorm2d, ReLU, ReLU6, Hardtanh, MaxPool, AvgPool and AdaptiveAvgPool in 1-D and 2-D, ZeroPad, Flatten, Dropout, "
+    "Identity, sums and differences of two activations, and a last Softmax, LogSoftmax or Sigmoid"
 )
-
-
-class Unsupported(Exception):
-    """An operator that cannot be a float layer: what it is, and what to write instead."""
-
-    def __init__(self, what: str, instead: str) -> None:
-        super().__init__(what)
-        self.what, self.instead = what, instead
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operator with its arguments by name: constants as tensors and numbers, `shape` (n, ...) of the activation it takes."""
-
-    name: str
-    arguments: dict[str, Any]
-    shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-
-    def __getitem__(self, name: str) -> Any:
-        return self.arguments[name]
-
-    def constant(self, name: str) -> Tensor | None:
-        """A weight as float32; raises Unsupported for one that is computed from the input."""
-        value = self.arguments[name]
-        if value is None:
-            return None
-        if not isinstance(value, Tensor):
-            raise Unsupported("a weight that depends on the input", "weights that are parameters or constants")
-        return value.detach().float()
-
-    def pair(self, name: str) -> Pair:
-        """Rows and columns from one or two integers."""
-        value = self.arguments[name]
-        values = [value] if isinstance(value, int) else list(value)
-        return int(values[0]), int(values[-1])
 
 
 def convolution(call: Call) -> list[FloatLayer]:
     weight = call.constant("weight")
     assert weight is not None
+    weight = weight[:, :, None] if call.line else weight
     stride, dilation, kernel = call.pair("stride"), call.pair("dilation"), (weight.shape[2], weight.shape[3])
     depthwise = call["groups"] == call.shape[1] == len(weight)
     if call["groups"] != 1 and not depthwise:
@@ -101,8 +64,8 @@ def convolution(call: Call) -> list[FloatLayer]:
 def linear(call: Call) -> list[FloatLayer]:
     weight = call.constant("weight")
     assert weight is not None
-    if len(call.shape) != 2:
-        raise Unsupported(f"Linear on an input of shape {call.shape}", "Flatten before it")
+    if len(call.given) != 2:
+        raise Unsupported(f"Linear on an input of shape {call.given}", "Flatten before it")
     return [Linear(call.name, weight, call.constant("bias"))]
 
 
@@ -131,8 +94,8 @@ def arithmetic(sign: int, *, product: bool) -> Callable[[Call], list[FloatLayer]
         if not isinstance(constant, Tensor | int | float):
             raise Unsupported("arithmetic that uses an activation twice or divides by it", "layers that follow one another")
         other = torch.as_tensor(constant).detach().double()
-        shape = (1,) * (len(call.shape) - other.ndim) + tuple(other.shape)
-        if len(shape) != len(call.shape) or other.numel() != shape[1]:
+        shape = (1,) * (len(call.given) - other.ndim) + tuple(other.shape)
+        if len(shape) != len(call.given) or other.numel() != shape[1]:
             raise Unsupported("arithmetic with a constant that is not one number for each channel", "BatchNorm2d")
         values = other.reshape(-1).expand(call.shape[1]).clone()
         if product:
@@ -144,13 +107,16 @@ def arithmetic(sign: int, *, product: bool) -> Callable[[Call], list[FloatLayer]
 
 def addition(call: Call) -> list[FloatLayer]:
     """The sum of two activations."""
-    other = call["other"]
-    shape = tuple(other.meta["val"].shape)
-    if shape != call.shape or len(shape) not in (2, 4):
-        raise Unsupported(f"a sum of shapes {call.shape} and {shape}", "a sum of two maps or vectors of one shape")
-    if call["alpha"] != 1:
-        raise Unsupported(f"a sum with alpha={call['alpha']}", "alpha=1")
+    shape = tuple(call["other"].meta["val"].shape)
+    if shape != call.given or not 2 <= len(shape) <= 4:
+        raise Unsupported(f"a sum of shapes {call.given} and {shape}", "a sum of two maps or vectors of one shape")
     return [Add(call.name)]
+
+
+def scaled(call: Call, factor: float) -> FloatLayer:
+    """A multiple of the activation."""
+    values = torch.full((call.shape[1],), factor, dtype=torch.float64)
+    return Affine(call.name, values, torch.zeros_like(values))
 
 
 def clamp(low: str | float, high: str | float) -> Callable[[Call], list[FloatLayer]]:
@@ -167,84 +133,10 @@ def clamp(low: str | float, high: str | float) -> Callable[[Call], list[FloatLay
     return handle
 
 
-def max_pool(call: Call) -> list[FloatLayer]:
-    window = call.pair("kernel_size")
-    stride = call.pair("stride") if call["stride"] else window
-    if stride != window:
-        raise Unsupported(f"max-pool windows of {window} at stride {stride}", "MaxPool2d with stride equal to kernel_size")
-    if any(call.pair("padding")) or call.pair("dilation") != (1, 1):
-        raise Unsupported("max-pool with padding or dilation", "MaxPool2d with padding=0 and dilation=1")
-    return pooling(call, window)
-
-
-def pooling(call: Call, window: Pair) -> list[FloatLayer]:
-    sizes = zip(call.shape[2:], call.output_shape[2:], window, strict=True)
-    if any(size // step != result for size, result, step in sizes):
-        raise Unsupported("max-pool with ceil_mode where windows pass the border", "MaxPool2d with ceil_mode=False")
-    if max(window) > MAXIMUM_POOL:
-        raise Unsupported(f"a max-pool window of {window}", f"windows up to {MAXIMUM_POOL}x{MAXIMUM_POOL}")
-    return [MaxPool(call.name, window)] if window != (1, 1) else []
-
-
-def average_pool(call: Call) -> list[FloatLayer]:
-    window = call.pair("kernel_size")
-    stride = call.pair("stride") if call["stride"] else window
-    rows, columns = call.pair("padding")
-    if (rows or columns) and not (call["count_include_pad"] or call["divisor_override"]):
-        raise Unsupported("average-pool with count_include_pad=False", "AvgPool2d with count_include_pad=True or without padding")
-    sides = zip(call.shape[2:], call.output_shape[2:], (rows, columns), window, stride, strict=True)
-    if any((size + 2 * pad - side) // step + 1 != result for size, result, pad, side, step in sides):
-        raise Unsupported("average-pool with ceil_mode where windows pass the border", "AvgPool2d with ceil_mode=False")
-    return averaging(call, window, stride, (rows, rows, columns, columns), call["divisor_override"])
-
-
-def averaging(
-    call: Call, window: Pair, stride: Pair, padding: Borders = NO_PADDING, divisor: int | None = None
-) -> list[FloatLayer]:
-    """An average; where there is only one window, with the largest stride that the machine has and leaves it at that."""
-    sizes = (call.shape[2] + padding[0] + padding[1], call.shape[3] + padding[2] + padding[3])
-    spare = (sizes[0] - window[0], sizes[1] - window[1])
-    used = tuple(
-        step if step <= rest else max(rest + 1, min(side, MAXIMUM_STRIDE))
-        for side, step, rest in zip(window, stride, spare, strict=True)
-    )
-    if max(window) > MAXIMUM_WINDOW or max(used, default=1) > MAXIMUM_STRIDE:
-        raise Unsupported(
-            f"average-pool windows of {window} at stride {stride}",
-            f"windows up to {MAXIMUM_WINDOW}x{MAXIMUM_WINDOW}, at strides up to {MAXIMUM_STRIDE} or over the whole map; "
-            "two averages after another for more",
-        )
-    if window == (1, 1) and used == (1, 1) and padding == NO_PADDING and divisor in (None, 1):
-        return []
-    return [AveragePool(call.name, window, (used[0], used[1]), padding, divisor or window[0] * window[1])]
-
-
-def adaptive_pool(average: bool) -> Callable[[Call], list[FloatLayer]]:
-    """Adaptive pooling whose output divides the map."""
-
-    def handle(call: Call) -> list[FloatLayer]:
-        sizes, results = call.shape[2:], call.output_shape[2:]
-        if any(size % result for size, result in zip(sizes, results, strict=True)):
-            raise Unsupported(
-                f"adaptive pooling of {sizes} to {results}, which does not divide it", "a size that divides the map"
-            )
-        window = (sizes[0] // results[0], sizes[1] // results[1])
-        return averaging(call, window, window) if average else pooling(call, window)
-
-    return handle
-
-
-def mean(call: Call) -> list[FloatLayer]:
-    dimensions = {dimension % len(call.shape) for dimension in call["dim"] or range(len(call.shape))}
-    if len(call.shape) != 4 or dimensions != {2, 3}:
-        raise Unsupported(f"mean over dimensions {sorted(dimensions)}", "mean over rows and columns, or AdaptiveAvgPool2d(1)")
-    whole = replace(call, output_shape=(*call.shape[:2], 1, 1))
-    pooled = averaging(whole, (call.shape[2], call.shape[3]), (1, 1))
-    return pooled if call["keepdim"] else [*pooled, Flatten(call.name)]
-
-
 def pad(call: Call) -> list[FloatLayer]:
     borders = [*call["pad"], 0, 0, 0, 0, 0, 0]
+    if call.line:
+        borders[2:2] = [0, 0]
     if call.arguments.get("mode", "constant") != "constant" or call.arguments.get("value") not in (None, 0):
         raise Unsupported("padding with anything but zeros", "ZeroPad2d or padding_mode='zeros'")
     if min(borders) < 0 or any(borders[6:]) or len(call.shape) != 4:
@@ -256,7 +148,8 @@ def pad(call: Call) -> list[FloatLayer]:
 
 def subsample(call: Call) -> list[FloatLayer]:
     """Every second, third or fourth row or column, from the first one on."""
-    dimension, size = call["dim"] % len(call.shape), call.shape[call["dim"]]
+    dimension = call.axis(call["dim"])
+    size = call.shape[dimension]
     start, step = call["start"] or 0, call["step"]
     whole = start == 0 and (call["end"] is None or call["end"] >= size)
     if whole and step == 1:
@@ -268,12 +161,16 @@ def subsample(call: Call) -> list[FloatLayer]:
 
 
 def reshape(call: Call) -> list[FloatLayer]:
-    if call.output_shape == call.shape:
+    shape, result = call.shape, call.output_shape
+    if result == shape:
         return []
-    flat = call.shape[0] * torch.Size(call.shape[1:]).numel()
-    if len(call.output_shape) == 2 and call.output_shape[0] == call.shape[0] and flat == torch.Size(call.output_shape).numel():
+    if len(result) == 2 and result[0] == shape[0]:
         return [Flatten(call.name)]
-    raise Unsupported(f"a change of shape from {call.shape} to {call.output_shape}", "Flatten from maps to vectors")
+    if len(result) == 4 and result[:2] == shape[:2]:
+        return [Regroup(call.name, result[2], result[3])]
+    if shape[:1] != result[:1]:
+        raise Unsupported(f"a change of shape from {call.given} to {call.result}, which mixes inputs of a batch", "Flatten")
+    raise Unsupported(f"a change of shape from {call.given} to {call.result}", "Flatten from maps to vectors")
 
 
 def nothing(call: Call) -> list[FloatLayer]:
@@ -290,6 +187,7 @@ COPIES = (
 )
 HANDLERS: dict[str, Callable[[Call], list[FloatLayer]]] = {
     **dict.fromkeys(("conv2d.default", "conv2d.padding"), convolution),
+    **dict.fromkeys(("conv1d.default", "conv1d.padding"), convolution),
     "linear.default": linear,
     "addmm.default": addmm,
     **dict.fromkeys(("batch_norm.default", "_native_batch_norm_legit_no_training.default"), batch_norm),
@@ -303,11 +201,14 @@ HANDLERS: dict[str, Callable[[Call], list[FloatLayer]]] = {
     "clamp.default": clamp("min", "max"),
     "clamp_min.default": clamp("min", inf),
     "clamp_max.default": clamp(-inf, "max"),
-    **dict.fromkeys(("max_pool2d.default", "max_pool2d_with_indices.default"), max_pool),
-    "adaptive_max_pool2d.default": adaptive_pool(average=False),
-    "avg_pool2d.default": average_pool,
-    "adaptive_avg_pool2d.default": adaptive_pool(average=True),
-    "mean.dim": mean,
+    "neg.default": lambda call: [scaled(call, -1.0)],
+    **dict.fromkeys(("max_pool1d.default", "max_pool2d.default", "max_pool2d_with_indices.default"), max_pool),
+    **dict.fromkeys(("adaptive_max_pool1d.default", "adaptive_max_pool2d.default"), adaptive_pool(average=False)),
+    **dict.fromkeys(("avg_pool1d.default", "avg_pool2d.default"), average_pool),
+    **dict.fromkeys(("adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default"), adaptive_pool(average=True)),
+    "mean.dim": reduction("mean"),
+    "sum.dim_IntList": reduction("sum"),
+    "amax.default": reduction("amax"),
     **dict.fromkeys(("pad.default", "constant_pad_nd.default"), pad),
     "slice.Tensor": subsample,
     **dict.fromkeys(RESHAPES, reshape),
@@ -321,7 +222,6 @@ HEADS = ("softmax.int", "log_softmax.int", "_softmax.default", "_log_softmax.def
 HINTS: Sequence[tuple[str, str, str]] = (
     ("cat", "concatenation", "a network whose layers follow one another"),
     ("stack", "concatenation", "a network whose layers follow one another"),
-    ("conv1d", "Conv1d", "Conv2d of height 1"),
     ("conv3d", "Conv3d", "Conv2d"),
     ("conv_transpose", "transposed convolution", "Conv2d"),
     ("lstm", "recurrent layer", "convolutions over time"),

@@ -54,7 +54,7 @@ class QuantizedModule(nn.Module):
         self.output_map, self.measures, self.options = output_map, measures, options
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs (n, ...) of real inputs (n, channels, rows, columns) or (n, features), float32 on the inputs' device.
+        """Outputs (n, ...) of real inputs as the network takes them, float32 on the inputs' device.
 
         Raises CalibrationError for a wrong shape and for values that are not finite.
         """
@@ -133,9 +133,10 @@ def quantize(
     ----------
     module: a trained network, however it is written, run in eval mode. The accelerator takes the layers in
         `operators.SUPPORTED`, in sequence.
-    calibration: inputs as the network takes them: a tensor or array, (n, channels, rows, columns) or (n, features) for the
-        accelerator; or an iterable of such batches, or of (inputs, labels) as a DataLoader gives. Several arguments are a tuple,
-        within such a pair or alone in a tuple, or a dict: galton.calibration. A few hundred training inputs are enough.
+    calibration: inputs as the network takes them: a tensor or array, for the accelerator (n, channels, rows, columns),
+        (n, channels, columns) or (n, features); or an iterable of such batches, or of (inputs, labels) as a DataLoader gives.
+        Several arguments are a tuple, within such a pair or alone in a tuple, or a dict: galton.calibration. A few hundred
+        training inputs are enough.
         None, with engine="graph" and input_shape: no data at all. Weights only, against the moments of galton.quantizers.prior.
     method: how weights become integers, one of galton.quantizers.METHODS. "galton" is the best found, "mcq" Monte Carlo
         quantization as published. Settings that are None are the method's own, in galton.quantizers.DEFAULTS.
@@ -257,8 +258,8 @@ def _for_accelerator(module: nn.Module, inputs: data.Inputs, options: dict[str, 
     if example is None:
         raise UnsupportedLayer(f"The accelerator takes one input, this network {len(inputs.leaves)}")
     imported = importer.load(module, example)
-    if len(imported.input_shape) not in (1, 3):
-        raise UnsupportedLayer(f"The accelerator takes (n, channels, rows, columns) or (n, features), not {inputs.shape}")
+    if not 1 <= len(imported.input_shape) <= 3:
+        raise UnsupportedLayer(f"The accelerator takes {data.SHAPES}, not {inputs.shape}")
     return imported, lowering.lower(imported.layers, imported.input_shape)
 
 

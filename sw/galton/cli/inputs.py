@@ -53,6 +53,8 @@ def raw_inputs(image: Image, values: Array, is_raw: bool, out_of_range: str, lim
 def in_order(values: Array, shape: tuple[int, ...]) -> Array:
     """`values` as (n, rows, columns, channels)."""
     rows, columns, channels = shape
+    if rows == 1 and values.ndim == 3 and columns > 1:
+        values = values[:, None] if values.shape[1:] == (columns, channels) else values[:, :, None]
     if values.shape[1:] == (channels, rows, columns):
         return np.moveaxis(values, 1, -1)
     flat = (channels == 1 and values.shape[1:] == (rows, columns)) or (rows == columns == 1 and values.shape[1:] == (channels,))

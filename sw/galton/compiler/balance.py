@@ -74,7 +74,7 @@ def store(
     for index, layer in enumerate(network.layers):
         taken = network.inputs[index]
         shape, order = network.tensor_shape(taken), orders[classes[taken]]
-        joined = layer.input_shape == shape
+        joined = layer.input_shape[2] == shape[2]
         inputs = order if joined else _flattened(shape, order)
         flat = (*layer.input_shape[:2], len(inputs)) if joined else (1, 1, len(inputs))
         layers.append(_stored(layer, flat, orders[classes[index + 1]], inputs))
@@ -85,7 +85,7 @@ def store(
 def _joined(network: Network, index: int) -> bool:
     """Whether a layer takes the map of another one, which can be padded."""
     taken = network.inputs[index]
-    return taken > 0 and network.layers[index].input_shape == network.tensor_shape(taken)
+    return taken > 0 and network.layers[index].input_shape[2] == network.tensor_shape(taken)[2]
 
 
 def _classes(network: Network) -> list[int]:

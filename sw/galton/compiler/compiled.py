@@ -49,8 +49,9 @@ class CompiledNetwork:
         """Real outputs of the packed image for real inputs, by the golden model or whatever `execute` is.
 
         NumPy arrays are (n, rows, columns, channels); torch tensors are (n, channels, rows, columns), as for torch's own layers.
-        Both may be (n, channels) where the network begins or ends with one pixel; outputs of one pixel always are. The result is
-        of the kind of the input, float64 for NumPy and float32 for torch.
+        Both may be (n, channels) where the network begins or ends with one pixel; outputs of one pixel always are. Of a network
+        of one row, inputs and then outputs may be without it. The result is of the kind of the input, float64 for NumPy and
+        float32 for torch.
 
         Values that raw inputs cannot hold are cut, with a RangeWarning that counts them; with out_of_range="refuse" they are
         refused. Raises CalibrationError for those, for a wrong shape, and for values that are not finite.
@@ -59,15 +60,18 @@ class CompiledNetwork:
         values = np.asarray(inputs.detach().cpu() if torch_like else inputs, dtype=np.float64)
         if values.ndim == 2 and self.network.input_shape[:2] == (1, 1):
             values = values[:, None, None, :]
-        elif torch_like and values.ndim == 4:
+        elif torch_like and values.ndim >= 3:
             values = np.moveaxis(values, 1, -1)
+        line = values.ndim == 3 and self.network.input_shape[0] == 1
+        values = values[:, None] if line else values
         raw, cut = self.network.cut_input(values)
         settle(cut, out_of_range)
         outputs = execute(self.image, raw) * self.network.output_scale
         if outputs.shape[1:3] == (1, 1):
             outputs = outputs[:, 0, 0, :]
-        elif torch_like:
-            outputs = np.moveaxis(outputs, -1, 1)
+        else:
+            outputs = outputs[:, 0] if line and outputs.shape[1] == 1 else outputs
+            outputs = np.moveaxis(outputs, -1, 1) if torch_like else outputs
         return inputs.new_tensor(outputs) if torch_like else outputs
 
     def __str__(self) -> str:
