@@ -101,8 +101,11 @@ class Drained:
             ctx.set(dut.load.factor, 1 << SHIFTS[0])
             for channel, (bias, multiplier) in enumerate(zip(self.biases, self.multipliers, strict=True)):
                 ctx.set(dut.load.channel, channel)
-                for word, name in ((bias & 0xFFFFFFFF, dut.load.bias), (multiplier, dut.load.multiplier)):
-                    ctx.set(dut.load.word, word)
+                for place, word, name in (
+                    (dut.load.word, bias & 0xFFFFFFFF, dut.load.bias),
+                    (dut.load.second, multiplier, dut.load.multiplier),
+                ):
+                    ctx.set(place, word)
                     ctx.set(name, 1)
                     await ctx.tick()
                     ctx.set(name, 0)

@@ -142,7 +142,7 @@ class Core(wiring.Component):
             *(part.read_data.eq(memory.read_data) for part in (sequencer, drain)),
         ]
         if self.config.data_ports == 2:
-            m.d.comb += memory.scan_address.eq(scan.address)
+            m.d.comb += memory.scan_address.eq(Mux(sequencer.owns_memory, sequencer.second_address, scan.address))
         with m.Switch(host.select):
             with m.Case(MEMORY_DATA):
                 m.d.comb += host.read_data.eq(memory.read_data)
@@ -189,12 +189,14 @@ class Core(wiring.Component):
             return field_in_word(LAYER, name, memory.read_data, self.config)
 
         static_factor = 1 << min(SHIFTS)
+        # The two words of a ROW or CHANNEL: from both ports at once, or one after the other from the only one.
+        pair = memory.read_data, memory.read_data if self.config.data_ports == 1 else memory.scan_data
         m.d.comb += [
             sequencer.finished.eq(drain.finished),
             scan.layer.eq(layer),
             scan.table_write.eq(sequencer.table_write),
             scan.table_address.eq(sequencer.load_index),
-            scan.table_word.eq(memory.read_data),
+            *(word.eq(source) for word, source in zip(scan.table_words, pair, strict=True)),
             quantizer.step.eq(divider.step),
             quantizer.residue.eq(layer.residue),
             quantizer.carry.eq(layer.carry),
@@ -208,7 +210,8 @@ class Core(wiring.Component):
             drain.load.bias.eq(sequencer.load_bias),
             drain.load.multiplier.eq(sequencer.load_multiplier),
             drain.load.channel.eq(sequencer.load_index),
-            drain.load.word.eq(memory.read_data),
+            drain.load.word.eq(pair[0]),
+            drain.load.second.eq(pair[1]),
             # A static layer's multipliers go through the product too: times 2^12, shifted back by 12.
             drain.load.factor.eq(Mux(layer.dynamic, divider.factor, static_factor)),
             drain.load.factor_shift.eq(Mux(layer.dynamic, layer.multiplier_shift, SHIFTS.index(min(SHIFTS)))),

@@ -91,10 +91,13 @@ def drain_finish(config: Config) -> int:
     return (17 if config.drain_width == 1 else 12) + 2 * config.group_distance
 
 
-def setup(parsed: ParsedLayer) -> int:
-    """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs."""
-    rows = ROW.words * len(parsed.rows) + 1
-    channels = CHANNEL.words * len(parsed.bias) + LOAD_TAIL
+def setup(parsed: ParsedLayer, config: Config) -> int:
+    """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs.
+
+    A data memory of two ports gives both words of a ROW or CHANNEL at once.
+    """
+    rows = ROW.words // config.data_ports * len(parsed.rows) + 1
+    channels = CHANNEL.words // config.data_ports * len(parsed.bias) + LOAD_TAIL
     return LAYER.words + 1 + rows + (DIVISION if parsed.layer["dynamic"] else 0) + channels
 
 
@@ -236,7 +239,7 @@ class Plan:
             row.end,
         )
         return {
-            "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
+            "cycles": setup(self.parsed, self.config) + int(cycles) + drain_finish(self.config),
             "events": int(trace.events[index]),
             "entries": int(events.entries.sum()),
             "fifo_stalls": int(fifo),
