@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from networks import random_network
 from torch import nn
 
 from galton.bench import speed, subjects
 from galton.cli import main as program
+from galton.config import CONFIGS
 
 
 def test_memory_is_told_for_each_size(monkeypatch) -> None:
@@ -27,6 +30,23 @@ def test_plain_sampling_of_a_network(monkeypatch, tmp_path) -> None:
     row = speed.plain(tmp_path)
     assert row.numbers["weights"] == 8 * 27 + 32
     assert row.broken == []
+
+
+def test_compiler_and_golden_model(monkeypatch, tmp_path) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 300))
+    inputs = torch.rand(20, 1, 8, 8)
+    subject = subjects.Subject("small", network.eval(), inputs, inputs, torch.zeros(20))
+    monkeypatch.setattr(subjects, "available", lambda data: [speed.GOLDEN])
+    monkeypatch.setattr(subjects, "load", lambda name, data: subject)
+    monkeypatch.setattr(speed, "GOLDEN_INPUTS", 3)
+    monkeypatch.setattr(speed, "CONFIGS", {name: CONFIGS[name] for name in ("up5k", "ecp5-85")})
+    row = speed.compiling(speed.GOLDEN, tmp_path)
+    assert list(row.numbers) == ["processor seconds, up5k, does not fit", "processor seconds, ecp5-85"]
+    monkeypatch.setattr(speed, "quantized", lambda name, data: random_network(1, CONFIGS["up5k"]))
+    assert speed.golden_model(tmp_path).numbers["inputs"] == 3
+    monkeypatch.setattr(subjects, "available", lambda data: [])
+    assert speed.golden_model(tmp_path).skipped
+    assert speed.compiling("vww", tmp_path).skipped
 
 
 def test_limits_are_said() -> None:

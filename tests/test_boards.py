@@ -11,6 +11,7 @@ from galton.config import named
 from galton_boards import synth
 from galton_boards.netlist import netlist
 from galton_hw.fifo import Fifo
+from galton_hw.link.core import SerialLink
 from galton_sim import simulate, yosys
 from galton_sim.yosys import SynthesisError
 
@@ -45,6 +46,13 @@ def test_broken_limits_are_named():
 def test_limits_are_within_the_device(name):
     assert set(synth.limits(name)) <= {*synth.DEVICES[name].cells, "corrected_mhz"}
     assert named(name).name == name
+
+
+@pytest.mark.build
+def test_the_link_is_small(tmp_path):
+    used = synth.packed(SerialLink(24, board=1, clock=24e6), synth.DEVICES["up5k"], tmp_path)
+    assert all(0 <= used[kind] <= limit for kind, limit in synth.limits("link").items())
+    assert used["logic"] > 200
 
 
 def test_table_has_a_row_for_each_report():

@@ -20,8 +20,8 @@ from galton.format import (
     REGISTERS,
     STATUS,
 )
+from galton.words import input_words, memories, real_outputs
 from galton_hw.core import Core
-from galton_sim.simulate import input_words, memories, real_outputs
 
 ENABLE = CONTROL.pack({"enable": 1})[0]
 

@@ -8,7 +8,7 @@ import pytest
 
 from galton_boards.synth import DEVICES, synthesize
 from galton_hw import verilog
-from galton_hw.memory import DualPortMemory, OnePortMemory, TwoPortMemory
+from galton_hw.memory import DualPortMemory, OnePortMemory, TwoPortMemory, bank_sizes
 
 
 @pytest.mark.parametrize(("depth", "width", "style"), [(2, 1, "distributed"), (5, 33, "block"), (64, 8, "block")])
@@ -31,12 +31,13 @@ def test_two_ports(depth, width, style):
     assert [cycle["read_data"] for cycle in seen] == expected
 
 
-@pytest.mark.parametrize(("depth", "width"), [(2, 1), (100, 40)])
+@pytest.mark.parametrize(("depth", "width"), [(2, 1), (100, 40), (1024, 3), (1900, 8), (513, 2)])
 def test_one_port(depth, width):
     rng = Random(f"{depth} {width}")
     words, stimuli, expected, word = [0] * depth, [], [], None
+    places = rng.sample(range(depth), min(depth, 12))
     for _ in range(300):
-        stimulus = {"write": rng.getrandbits(1), "address": rng.randrange(depth), "write_data": rng.getrandbits(width)}
+        stimulus = {"write": rng.getrandbits(1), "address": rng.choice(places), "write_data": rng.getrandbits(width)}
         expected.append(word)
         word = None if stimulus["write"] else words[stimulus["address"]]
         if stimulus["write"]:
@@ -70,6 +71,16 @@ def test_dual_port(depth, width):
         known = [time for time, value in enumerate(due) if value is not None]
         assert len(known) > 100
         assert [seen[time][name] for time in known] == [due[time] for time in known]
+
+
+def test_banks_are_powers_of_two_that_add_up():
+    assert [bank_sizes(depth) for depth in (2, 512, 700, 5632, 16384)] == [[2], [512], [512, 188], [4096, 1024, 512], [16384]]
+
+
+@pytest.mark.build
+def test_banks_take_as_few_blocks_as_hold_the_bits(tmp_path):
+    synthesize(OnePortMemory(5632, 32), DEVICES["ecp5-25"], tmp_path)
+    assert re.search(r"(\d+)\s+DP16KD", (tmp_path / "stat.txt").read_text())[1] == "11"
 
 
 @pytest.mark.build

@@ -345,6 +345,15 @@ class Batch(nn.Module):
         return x.reshape(-1, 16)
 
 
+class Applied(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.fc, self.function = nn.Linear(4, 4), function
+
+    def forward(self, x):
+        return self.function(self.fc, x)
+
+
 class Branch(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -438,6 +447,24 @@ REFUSED = {
     "square": (Join(lambda a, b: b * b), (2, 4, 4), "arithmetic that uses an activation twice"),
     "two outputs": (Branch(), (4,), "a network with several outputs; use one output"),
     "recurrent": (Recurrent(), (4,), "lstm: recurrent layer; use convolutions over time"),
+    "a number of inputs": (Applied(lambda fc, x: fc(x) * x.shape[0]), (4,), "depends on the number or the values of the other"),
+    "chance": (Applied(lambda fc, x: fc(x) + torch.randn(4)), (4,), "or on chance. The accelerator takes inputs one by one"),
+    "one input": (
+        Applied(lambda fc, x: fc(x.reshape(1, -1))),
+        (4,),
+        "The network takes inputs one by one only: 2 of shape (4) give",
+    ),
+    "classes over the batch": (
+        nn.Sequential(nn.Linear(4, 2), nn.Softmax(0)),
+        (4,),
+        "1: Softmax over the batch; use Softmax over",
+    ),
+    "mean over the batch": (Applied(lambda fc, x: fc(x - x.mean(0, keepdim=True))), (4,), "mean over dimensions [0]; use rows"),
+    "weights of the input": (
+        Applied(lambda fc, x: F.linear(x, fc.weight * x.mean(1, keepdim=True).mean(0))),
+        (4,),
+        "a weight that depends on the input; use weights that are parameters or constants",
+    ),
     "constant map": (Join(lambda a, b: b + torch.ones(4, 4)), (2, 4, 4), "a constant that is not one number for each channel"),
 }
 

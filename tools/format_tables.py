@@ -51,6 +51,10 @@ def document() -> str:
         f'`identity` reads {records.IDENTITY:#010x} ("GALT"). `memory_select` is {records.MEMORY_DATA} for the data memory, '
         f"{records.MEMORY_WEIGHTS} + g for the weights and {records.MEMORY_TABLE} + g for the segment table of group g.",
         "",
+        "Registers of the host link ([link.md](link.md)): "
+        + ", ".join(f"{address} is `{name}`" for name, address in records.LINK_REGISTERS.items())
+        + ".",
+        "",
         "## Image file",
         "",
         "| offset | bytes | header |",

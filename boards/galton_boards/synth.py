@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -98,19 +99,35 @@ def synthesize(component: Any, device: Device, folder: Path) -> None:
     yosys.run(f"read_rtlil top.il\n{device.synthesis} -json top.json\ntee -o stat.txt stat\n", folder)
 
 
-def route(device: Device, folder: Path, *, seed: int = 1) -> dict[str, Any]:
-    """Place and route ``top.json``; nextpnr's own report. Raises MissingTool; SynthesisError where it does not fit."""
+def _nextpnr(device: Device, folder: Path, *options: str) -> str:
+    """Run the router on ``top.json``; what it logs, also left there as route.log. Raises MissingTool, SynthesisError."""
     module = "yowasp_" + device.router.replace("-", "_")
     if importlib.util.find_spec(module) is None:
         raise MissingTool(f"{device.router} is not installed; install it with: pip install yowasp-{device.router}")
     program = f"import sys; from {module} import *; sys.exit(run_{device.router.replace('-', '_')}(sys.argv[1:]))"
-    options = ["--json", "top.json", "--report", "report.json", "--seed", str(seed), "--freq", str(device.clock)]
-    command = [sys.executable, "-c", program, *device.arguments, *options, "--timing-allow-fail", "--log", "route.log", "-q"]
+    shape = ["--json", "top.json", "--freq", str(device.clock), "--log", "route.log", "-q"]
+    command = [sys.executable, "-c", program, *device.arguments, *shape, *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise SynthesisError(f"{device.router} failed:\n" + "\n".join(lines[-15:]))
+    return (folder / "route.log").read_text()
+
+
+def route(device: Device, folder: Path, *, seed: int = 1) -> dict[str, Any]:
+    """Place and route ``top.json``; nextpnr's own report. Raises MissingTool; SynthesisError where it does not fit."""
+    _nextpnr(device, folder, "--report", "report.json", "--seed", str(seed), "--timing-allow-fail")
     return json.loads((folder / "report.json").read_text())
+
+
+def packed(component: Any, device: Device, folder: Path) -> dict[str, int]:
+    """Cells by kind of a component by itself, packed but not placed, without pins. Raises MissingTool, SynthesisError."""
+    text = rtlil.convert(component, name="top", emit_src=False)
+    (folder / "top.il").write_text(text)
+    yosys.run(f"read_rtlil top.il\n{device.synthesis} -json top.json\n", folder)
+    found = re.findall(r"(\w+): +(\d+)/ *\d+ +\d+%", _nextpnr(device, folder, "--pack-only"))
+    counts = {cell: int(count) for cell, count in found}
+    return {kind: counts[cell] for kind, cell in device.cells.items()}
 
 
 def measure(component: Any, name: str, device: str, *, folder: Path | None = None, seed: int = 1) -> Report:

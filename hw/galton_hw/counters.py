@@ -58,9 +58,7 @@ class Counters(wiring.Component):
             m.d.sync += [place.eq(0), clearing.eq(1)]
 
         # While all totals are cleared the short counters go on: they hold what comes in nearly two rounds.
-        short = Array(
-            Signal(bits_for(2 * self.round_cycles * self.config.groups - 1), name=field.name) for field in PROFILE.fields
-        )
+        short = Array(Signal(bits_for(2 * self.round_cycles * self.most - 1), name=field.name) for field in PROFILE.fields)
         for index, (count, increment) in enumerate(zip(short, self.increments, strict=True)):
             with m.If((high & (current == index) & ~clearing) | self.clear):
                 m.d.sync += count.eq(increment)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from galton import format as layout
 from galton.errors import HardwareMismatch
+from galton.words import Memory, profiles
 from galton_sim import verilator
 
 INFERENCE = int.from_bytes(b"INFR", "little")
@@ -32,15 +33,6 @@ FAILURES = {
     4: "the core has configuration digest {first:#010x}, the image {second:#010x}: they were made for different configurations",
     5: "inference {first} did not end within the limit of {limit} cycles ({where})",
 }
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What to write over the bus: `words` into the memory `select` from `address` on."""
-
-    select: int
-    address: int
-    words: Sequence[int] | NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -131,12 +123,6 @@ def run(verilog: str, job: Job, *, vcd: Path | None = None, progress: Callable[[
     return result
 
 
-def shares(records: list[dict[str, int]]) -> list[dict[str, int]]:
-    """Each layer's own share of the counters, which run through an inference (format.PROFILE)."""
-    before = [dict.fromkeys(record, 0) for record in records[:1]] + records[:-1]
-    return [{name: record[name] - last[name] for name in record} for last, record in zip(before, records, strict=True)]
-
-
 def _inference(pipe: Any, job: Job, index: int, result: Result) -> None:
     _expect(pipe, INFERENCE, job)
     status, cycles = _take(pipe, "<IQ")
@@ -144,8 +130,7 @@ def _inference(pipe: Any, job: Job, index: int, result: Result) -> None:
     result.cycles.append(cycles)
     result.outputs[index] = _take(pipe, f"<{job.output_words}I")
     records, words = job.layers if job.profile_base else 0, layout.PROFILE.words
-    profile = _take(pipe, f"<{records * words}I")
-    result.profiles.append(shares([layout.PROFILE.unpack(profile[layer * words :]) for layer in range(records)]))
+    result.profiles.append(profiles(_take(pipe, f"<{records * words}I")))
 
 
 def _take(pipe: Any, form: str) -> tuple[int, ...]:

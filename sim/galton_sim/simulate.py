@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from galton import cycles, decode, golden
 from galton.config import Config
-from galton.errors import CalibrationError, HardwareMismatch
-from galton.format import MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, WORD_BYTES
+from galton.errors import HardwareMismatch
+from galton.format import PROFILE
 from galton.image import Image
+from galton.words import check_inputs, input_words, memories, real_outputs
 from galton_hw import verilog
 from galton_sim import harness
-from galton_sim.harness import CYCLE_LIMIT, Job, Memory
+from galton_sim.harness import CYCLE_LIMIT, Job
 
 STALL = 0.25
 """Probability of a pause per cycle, on both sides, where a seed asks for pauses."""
@@ -53,30 +54,6 @@ def core_text(config: Config) -> str:
     return verilog.generate(config)[0]
 
 
-def memories(image: Image) -> list[Memory]:
-    """What the bus must write before an image can run."""
-    loads = [Memory(MEMORY_DATA, 0, image.program)]
-    loads += [Memory(MEMORY_WEIGHTS + group, 0, chunks.reshape(-1)) for group, chunks in enumerate(image.chunks)]
-    loads += [Memory(MEMORY_TABLE + group, 0, table) for group, table in enumerate(image.table)]
-    return [load for load in loads if len(load.words)]
-
-
-def input_words(raw: NDArray[Any]) -> NDArray[np.uint32]:
-    """Raw tensors (n, rows, columns, channels) as words (n, words), little end first, the last one filled up with zeros."""
-    flat = raw.reshape(len(raw), -1).astype(np.uint8)
-    padded = np.pad(flat, ((0, 0), (0, -flat.shape[1] % WORD_BYTES)))
-    return padded.view("<u4").astype(np.uint32)
-
-
-def real_outputs(image: Image, words: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Output words (n, words) as raw tensors (n, rows, columns, channels) in real channel order."""
-    last = decode.parse(image)[-1]
-    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
-    values = octets.view(np.int8) if last.layer["signed_output"] else octets
-    stored = values[:, : int(np.prod(last.output_shape))].reshape(len(words), *last.output_shape)
-    return stored[..., image.meta["output"]["order"]].astype(np.int64)
-
-
 def simulate(
     image: Image,
     raw: NDArray[Any],
@@ -99,11 +76,7 @@ def simulate(
     Raises CalibrationError for inputs of the wrong shape or range; HardwareMismatch where the core refuses the image, hangs, or
     gives unreadable results; MissingTool without Verilator, g++ or make.
     """
-    shape, low, high = tuple(image.meta["input"]["shape"]), image.meta["input"]["low"], image.meta["input"]["high"]
-    if raw.ndim != 4 or raw.shape[1:] != shape or not len(raw):
-        raise CalibrationError(f"The network takes raw inputs of shape {('n', *shape)} with n at least 1, not {raw.shape}")
-    if raw.min() < low or raw.max() > high:
-        raise CalibrationError(f"Raw inputs are in {low}..{high}, not {raw.min()}..{raw.max()}")
+    check_inputs(image, raw)
     header = decode.header(image)
     job = Job(
         digest=image.config.digest,

@@ -14,9 +14,9 @@ from cocotb.triggers import ClockCycles, FallingEdge, Timer
 from galton import cycles, decode, golden
 from galton.format import IDENTITY, MEMORY_DATA, PROFILE, STATUS
 from galton.image import Image
+from galton.words import input_words, memories, profiles, real_outputs
 from galton_sim.drivers import CLOCK_NS, RegisterBus, Sink, Source
-from galton_sim.harness import shares
-from galton_sim.simulate import expect_outputs, expect_profiles, input_words, memories, real_outputs
+from galton_sim.simulate import expect_outputs, expect_profiles
 
 QUIET_LIMIT = 200_000
 """Cycles without an output word after which a core counts as hanging."""
@@ -63,7 +63,7 @@ class Bench:
         await self.bus.write("control", 0)
         words = PROFILE.words * len(self.names)
         found = await self.bus.dump(MEMORY_DATA, self.header["profile_base"], words)
-        return shares([PROFILE.unpack(found[layer * PROFILE.words :]) for layer in range(len(self.names))])
+        return profiles(found)
 
     async def status(self) -> dict[str, int]:
         """STATUS."""

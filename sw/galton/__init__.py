@@ -1,8 +1,7 @@
 """Galton: from a trained PyTorch network to a verified, sparse, integer accelerator, without retraining.
 
-`quantize`, `compile` and `simulate` are the whole path; `save` and `load` keep what `quantize` returns,
-`load_onnx` reads ONNX files. They load what they need when
-they are first used: importing galton does not import torch.
+`quantize`, `compile` and `simulate` are the whole path, `connect` reaches a board; `save` and `load` keep what `quantize` gives,
+`load_onnx` reads ONNX files. They load what they need when they are first used: importing galton does not import torch.
 """
 
 from __future__ import annotations
@@ -18,12 +17,17 @@ from galton.errors import (
     GaltonError,
     HardwareMismatch,
     ImageError,
+    LinkError,
     MissingTool,
+    NoAnswer,
+    PortError,
     UnsupportedLayer,
+    WrongBoard,
 )
 
 if TYPE_CHECKING:
     from galton.compiler import compile
+    from galton.link import connect
     from galton.onnx_files import load as load_onnx
     from galton.quantization import quantize
     from galton.saving import load, save
@@ -36,6 +40,7 @@ LAZY = {
     "load_onnx": ("galton.onnx_files", "load"),
     "compile": ("galton.compiler", "compile"),
     "simulate": ("galton.simulation", "simulate"),
+    "connect": ("galton.link", "connect"),
 }
 
 
@@ -58,9 +63,14 @@ __all__ = [
     "GaltonError",
     "HardwareMismatch",
     "ImageError",
+    "LinkError",
     "MissingTool",
+    "NoAnswer",
+    "PortError",
     "UnsupportedLayer",
+    "WrongBoard",
     "compile",
+    "connect",
     "load",
     "load_onnx",
     "named",

@@ -35,6 +35,22 @@ class HardwareMismatch(GaltonError):
     """Simulated hardware and golden model disagree, or the hardware does not answer."""
 
 
+class PortError(GaltonError):
+    """A port that is not there, is busy, or is gone."""
+
+
+class LinkError(GaltonError):
+    """A board that did not do what it was asked, however often: the line disturbs, or somebody else talks to it."""
+
+
+class NoAnswer(LinkError):
+    """A board that is silent, or does not finish."""
+
+
+class WrongBoard(GaltonError):
+    """What is at the port is no Galton board, or one of another version or configuration."""
+
+
 class CalibrationWarning(UserWarning):
     """Calibration data that answers, but hardly: too few samples, or a range that inputs leave."""
 

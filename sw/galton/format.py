@@ -104,6 +104,10 @@ class Record:
             values[field.name] = value
         return values
 
+    def field(self, name: str) -> Field:
+        """The field of that name; KeyError where there is none."""
+        return {field.name: field for field in self.fields}[name]
+
     def in_word(self, word: int) -> Iterator[tuple[Field, int]]:
         """The fields of one word, each with its lowest bit."""
         for field in self.fields:
@@ -256,6 +260,47 @@ MEMORY_WEIGHTS = 1
 """memory_select: the weights of group g are MEMORY_WEIGHTS + g."""
 MEMORY_TABLE = 64
 """memory_select: the segment table of group g is MEMORY_TABLE + g."""
+
+# The host link, docs/link.md. Frames are COBS; a CRC is zlib's CRC-32.
+LINK_VERSION = 1
+"""Raised whenever a message of the link changes."""
+CRC_POLYNOMIAL = 0xEDB88320
+REQUEST = Record(
+    "REQUEST",
+    [
+        Field("register", 6, "number in the register bus, or in the link's own registers"),
+        Field("moving", 1, "each word is read from the register after the last; writes stay"),
+        Field("write", 1, "words follow and are written; else words are read"),
+        Field("sequence", 8, "any number; the answer has the same"),
+        Field("count", 16, "words"),
+        Field("select", 8, "memory_select is set to it"),
+        Field("address", 24, "memory_address is set to it"),
+    ],
+)
+"""How a request begins; its CRC follows. A write goes on with `count` words and the CRC of REQUEST and all words."""
+ANSWER = Record(
+    "ANSWER",
+    [
+        Field("corrupt", 1, "a CRC of the request is wrong: of REQUEST, and nothing was done; or of the words that were written"),
+        Field("refused", 1, "the core did not take a word of `input`"),
+        Field("enabled", 1, "control.enable as the link last wrote it"),
+        Field("boot_failed", 1, "the image in the flash could not be loaded"),
+        Field("zero", 4, "zeros"),
+        Field("sequence", 8, "the request's"),
+        Field("remaining", 16, "words of the request neither read nor written"),
+    ],
+)
+"""How an answer ends, after the words read; their and its CRC follows."""
+BOARD = Record(
+    "BOARD",
+    [
+        Field("version", 8, "LINK_VERSION"),
+        Field("board", 8, "kind of the board"),
+        Field("clock", 16, "of the core, in units of 10 kHz"),
+    ],
+)
+LINK_REGISTERS = {"input": 32, "board": 33}
+"""Registers of the link itself: `input` takes words of input tensors; `board` shows BOARD."""
 
 # The image file.
 MAGIC = b"GALTON\r\n"

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from galton.calls import Call, Unsupported
 from galton.errors import CalibrationError, UnsupportedLayer
@@ -19,8 +20,12 @@ from galton.operators import HANDLERS, HEADS, SUPPORTED, addition, refusal, scal
 
 BATCH = 2
 """Examples in the batch that the network is exported with."""
+ALIKE = 1e-3
+"""Relative difference of outputs that rounding can make."""
 SUMS = {"add.Tensor": 1, "sub.Tensor": -1}
 """Operators on two activations, and the sign of the second one."""
+WEIGHTED = ("conv", "linear", "addmm", "batch_norm", "_native_batch_norm")
+"""What operators with weights begin with."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ def load(module: nn.Module, example: Tensor) -> Imported:
             copied(batch)
         except Exception as error:
             shape = ", ".join(map(str, example.shape[1:]))
+            if _runs(copied, example[:1]):
+                raise UnsupportedLayer(
+                    f"The network takes inputs one by one only: {BATCH} of shape ({shape}) give {error}. "
+                    "Write shapes with -1 or x.shape[0] for the batch, or Flatten"
+                ) from error
             raise CalibrationError(
                 f"The network does not take inputs of shape (n, {shape}): {error}. {_expected(copied)}"
             ) from error
@@ -74,7 +84,31 @@ def load(module: nn.Module, example: Tensor) -> Imported:
             raise UnsupportedLayer(
                 f"torch.export cannot trace the network: {reason}. Control flow must not depend on the data"
             ) from error
-    return _Walk(program).result()
+    imported = _Walk(program).result()
+    _check_alone(copied, example)
+    return imported
+
+
+def _runs(module: nn.Module, inputs: Tensor) -> bool:
+    """Whether the module takes these inputs."""
+    try:
+        module(inputs)
+    except Exception:
+        return False
+    return True
+
+
+def _check_alone(module: nn.Module, example: Tensor) -> None:
+    """Raise UnsupportedLayer where what an input gives depends on its batch, or is not the same every time."""
+    one = example[:1]
+    with torch.no_grad():
+        found = [tree_leaves(module(torch.cat([one, *others])))[0] for others in ([one], [one / 2, example[-1:], -one])]
+    alone, among = (values[:1] for values in found)
+    if float((alone - among).abs().max()) > ALIKE * (1 + float(alone.abs().max())):
+        raise UnsupportedLayer(
+            "What the network gives for an input depends on the number or the values of the other inputs of its batch, or on "
+            "chance. The accelerator takes inputs one by one: leave batch sizes, sums over the batch and random numbers out"
+        )
 
 
 def _expected(module: nn.Module) -> str:
@@ -142,11 +176,15 @@ class _Walk:
             self.head = None
         if name in HEADS:
             self.head = node
+            if "dim" in (arguments := self.call(node).arguments) and arguments["dim"] % len(self.shape(node)) == 0:
+                self.problem(node, Unsupported("Softmax over the batch", "Softmax over channels, or none"))
             return value
         try:
             if name in SUMS and [*node.args[:2]] in (sources, sources * 2) and len(node.args[:2]) == 2:
                 return self.sum(self.call(node), *(self.values[source] for source in node.args[:2]), sign=SUMS[name])
             if len(sources) > 1:
+                if name.startswith(WEIGHTED):
+                    raise Unsupported("a weight that depends on the input", "weights that are parameters or constants")
                 what = "product of two activations" if name == "mul.Tensor" else refusal(name).what
                 raise Unsupported(what, "layers that take one activation, or sums of two of one shape")
             if name not in HANDLERS:

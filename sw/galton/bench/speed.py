@@ -1,4 +1,4 @@
-"""How long the quantizers take, and how much memory."""
+"""How long quantizers, compiler and golden model take, and how much memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from galton import golden
 from galton.bench import scoring, subjects
 from galton.cli.benchmarks import Row
+from galton.compiler import compile as compile_network
+from galton.config import CONFIGS
+from galton.errors import FitError, UnsupportedLayer
 from galton.graphs.sites import kernels
+from galton.network import Network
 from galton.quantization import quantize
 from galton.quantizers import Options, named
 
@@ -25,6 +30,11 @@ SIZES = (1 << 20, 1 << 22, 1 << 24)
 SPREAD = 1.1
 """Most over least bytes for each weight that still count as linear."""
 THREADS = 2
+COMPILED = ("kws", "resnet8_training", "vww", "toycar", "resnet20", "vggsmall", "lenet300100", "lenet5")
+COMPILE_SECONDS = 20.0
+GOLDEN, GOLDEN_INPUTS, GOLDEN_SECONDS = "kws", 1000, 10.0
+CALIBRATION = 16
+"""Inputs that are enough where only times are measured."""
 
 
 def missing(name: str, network: str, data: Path) -> Row | None:
@@ -67,6 +77,51 @@ def plain(data: Path) -> Row:
     seconds = time.perf_counter() - start
     count = sum(weights.size for weights in layers)
     return Row(name, {"weights": count, "seconds": round(seconds, 2)}, late(seconds, LITE_SECONDS))
+
+
+def compiling(network: str, data: Path) -> Row:
+    """Seconds of compiling a network for every named configuration, the tries that FitError tells of among them."""
+    name = f"compile, {network}"
+    if (absent := missing(name, network, data)) is not None:
+        return absent
+    integers, numbers = quantized(network, data), {}
+    for config in CONFIGS.values():
+        start = time.process_time()
+        try:
+            compile_network(integers, config)
+            outcome = ""
+        except FitError:
+            outcome = ", does not fit"
+        numbers[f"processor seconds, {config.name}{outcome}"] = round(time.process_time() - start, 2)
+    return Row(name, numbers, late(max(numbers.values()), COMPILE_SECONDS))
+
+
+def golden_model(data: Path) -> Row:
+    """Seconds of the golden model for a thousand inputs, without the time that compiling its loops takes once."""
+    name = f"golden model, {GOLDEN}"
+    if (absent := missing(name, GOLDEN, data)) is not None:
+        return absent
+    integers = quantized(GOLDEN, data)
+    image = compile_network(integers, "up5k").image
+    limits = integers.input_low, integers.input_high + 1
+    raw = np.random.default_rng(0).integers(*limits, (GOLDEN_INPUTS, *integers.input_shape))
+    golden.run(image, raw[:1])
+    start, used = time.perf_counter(), time.process_time()
+    golden.run(image, raw)
+    seconds, used = time.perf_counter() - start, time.process_time() - used
+    numbers = {"inputs": GOLDEN_INPUTS, "seconds": round(seconds, 2), "processor seconds": round(used, 2)}
+    return Row(name, numbers, late(seconds, GOLDEN_SECONDS))
+
+
+def quantized(network: str, data: Path) -> Network:
+    """A network of the data folder as integers, by the quickest method."""
+    subject = subjects.load(network, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = quantize(subject.network, subject.calibration[:CALIBRATION], method="nearest")
+    if module.network is None:
+        raise UnsupportedLayer(f"{network} has layers that the accelerator cannot run")
+    return module.network
 
 
 def memory() -> Row:

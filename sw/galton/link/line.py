@@ -1,0 +1,72 @@
+"""Lines that carry bytes to a board and back."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from galton.errors import MissingTool, PortError
+
+BAUD = 1_000_000
+"""Bits a second on the line, where nothing else is said."""
+BITS_PER_BYTE = 10
+
+
+class Line(Protocol):
+    """Bytes both ways. `name` for messages; `speed` in bytes a second."""
+
+    name: str
+    speed: float
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises PortError where the line is gone."""
+
+    def receive(self, timeout: float) -> bytes:
+        """What has come, at least a byte; nothing where none came for `timeout` seconds. Raises PortError likewise."""
+
+    def close(self) -> None:
+        """Give the line back."""
+
+
+class SerialLine:
+    """A serial port, a pseudo-terminal or a URL of pyserial, held for this process alone.
+
+    Raises PortError where it is not there or another process has it; MissingTool without pyserial.
+    """
+
+    def __init__(self, port: str, baud: int = BAUD) -> None:
+        try:
+            import serial
+        except ImportError as error:
+            raise MissingTool("pyserial is not installed; install it with: pip install pyserial") from error
+        self.name, self.speed = port, baud / BITS_PER_BYTE
+        self._gone: tuple[type[Exception], ...] = (serial.SerialException, OSError)
+        try:
+            self.serial: Any = serial.serial_for_url(port, baudrate=baud, exclusive=True)
+        except (*self._gone, ValueError) as error:
+            raise PortError(
+                f"Cannot open {port}: {error}. Is the board plugged in, may this user open the port, and does no other program "
+                "use it?"
+            ) from error
+
+    def send(self, data: bytes) -> None:
+        """See Line."""
+        try:
+            self.serial.write(data)
+        except self._gone as error:
+            raise self._lost(error) from error
+
+    def receive(self, timeout: float) -> bytes:
+        """See Line."""
+        try:
+            self.serial.timeout = timeout
+            first = self.serial.read(1)
+            return bytes(first + self.serial.read(self.serial.in_waiting)) if first else b""
+        except self._gone as error:
+            raise self._lost(error) from error
+
+    def close(self) -> None:
+        """See Line."""
+        self.serial.close()
+
+    def _lost(self, error: Exception) -> PortError:
+        return PortError(f"Lost {self.name}: {error}. Plug the board in again and repeat")
