@@ -13,11 +13,11 @@ from galton.config import Config
 from galton.format import LAYER, MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, SHIFTS, WORD_BITS
 from galton_hw.counters import Counters
 from galton_hw.dispatch import Dispatch
+from galton_hw.distance import Distance
 from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
 from galton_hw.group import Group
 from galton_hw.layout import field_in_word
-from galton_hw.link import Link
 from galton_hw.memory import DualPortMemory, OnePortMemory
 from galton_hw.norm import Norm
 from galton_hw.quantizer import Quantizer
@@ -69,8 +69,8 @@ class Core(wiring.Component):
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
         engine |= {"serializer": serializer} if serializer else {}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
-        links = [Link(config) for _ in groups] if config.group_distance else []
-        engine |= {f"link_{index}": link for index, link in enumerate(links)}
+        ways = [Distance(config) for _ in groups] if config.group_distance else []
+        engine |= {f"way_{index}": way for index, way in enumerate(ways)}
         for name, part in engine.items():
             m.submodules[name] = ResetInserter(resting)(part)
 
@@ -82,18 +82,18 @@ class Core(wiring.Component):
             m.d.comb += serializer.layer.eq(sequencer.layer)
             wiring.connect(m, quantizer.o, serializer.i)
         wiring.connect(m, (serializer or quantizer).o, dispatch.i)
-        for index, group in enumerate(links or groups):
+        for index, group in enumerate(ways or groups):
             wiring.connect(m, dispatch.o[index], group.i)
-        for link, group in zip(links, groups, strict=False):
-            wiring.connect(m, link.o, group.i)
+        for way, group in zip(ways, groups, strict=False):
+            wiring.connect(m, way.o, group.i)
             m.d.comb += [
-                link.left.eq(group.left),
-                group.fetch.eq(link.group_fetch),
-                group.fetch_word.eq(link.group_fetch_word),
-                link.group_accumulators.eq(group.accumulators),
+                way.left.eq(group.left),
+                group.fetch.eq(way.group_fetch),
+                group.fetch_word.eq(way.group_fetch_word),
+                way.group_accumulators.eq(group.accumulators),
             ]
         self._connect_memories(m, registers, sequencer, memory, scan, drain, groups, disabled, odd)
-        self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups, links)
+        self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups, ways)
         self._count(m, counters, registers, sequencer, quantizer, dispatch, groups)
         return m
 
@@ -177,7 +177,7 @@ class Core(wiring.Component):
         dispatch: Dispatch,
         drain: Drain,
         groups: list[Group],
-        links: list[Link],
+        ways: list[Distance],
     ) -> None:
         """The layer's record to all that follow it, and what they tell each other."""
         layer, network = sequencer.layer, sequencer.network
@@ -231,7 +231,7 @@ class Core(wiring.Component):
             norm.signed_raw.eq(Mux(sequencer.loading, network.signed_input, layer.signed_output)),
             norm.dead_zone.eq(Mux(sequencer.loading, network.norm_dead_zone, layer.norm_dead_zone)),
         ]
-        for index, (group, near) in enumerate(zip(groups, links or groups, strict=True)):
+        for index, (group, near) in enumerate(zip(groups, ways or groups, strict=True)):
             m.d.comb += [
                 group.layer.eq(layer),
                 near.fetch.eq(drain.fetch[index] | sequencer.sweep),

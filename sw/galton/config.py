@@ -176,13 +176,8 @@ CONFIGS = {
             channels=128,
         ),
         Config("up5k"),
-<<<<<<< HEAD
-        Config("ecp5-25", groups=2, weight_words=6144, data_words=8192),
-        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
-=======
         Config("ecp5-25", groups=2, weight_words=5632, data_words=10240),
-        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024),
->>>>>>> 8b81500d2f77c3d5ba40f2f65c6cce51e840f2de
+        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
     )
 }
 """The named configurations."""

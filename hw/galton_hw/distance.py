@@ -11,11 +11,11 @@ from galton.config import Config
 from galton_hw.dispatch import event_layout
 
 
-class Link(wiring.Component):
+class Distance(wiring.Component):
     """Events and fetches reach a group a cycle later, its accumulators and the places that become free in its FIFO come back so.
 
     Events go by credit: `i` is ready while there is a place of the FIFO that no event has, here or on the way to it. So an event
-    can leave the FIFO a cycle later than without a link, and its place is free a cycle later.
+    can leave the FIFO a cycle later than without, and its place is free a cycle later.
 
     Members
     -------
