@@ -4,9 +4,10 @@ from random import Random
 
 import circuits
 import pytest
+from amaranth.hdl import Const, Module, Signal, signed
 
 from galton_hw.group import Group
-from galton_hw.lanes import Lanes
+from galton_hw.lanes import Lanes, signed_weight
 
 CONFIG = circuits.SMALL
 WORDS = 6
@@ -74,3 +75,17 @@ def test_lanes(two_planes, busy, pixel):
         else:
             sums[word] = [total + value for total, value in zip(sums[word], operation[2], strict=True)]
     assert cleared > 2
+
+
+@pytest.mark.parametrize("bits", [2, 4, 7, 8])
+def test_every_weight_and_its_negative(bits):
+    least = -(1 << (bits - 1)) + (bits == 8)
+    wanted = [(weight, negative) for weight in range(least, 1 << (bits - 1)) for negative in (0, 1)]
+    m, outputs = Module(), [Signal(signed(8), name=f"weight_{index}") for index in range(len(wanted))]
+    for output, (weight, negative) in zip(outputs, wanted, strict=True):
+        m.d.comb += output.eq(signed_weight(Const(weight, bits), Const(negative, 1), 8))
+
+    async def testbench(ctx):
+        assert [ctx.get(output) for output in outputs] == [-weight if negative else weight for weight, negative in wanted]
+
+    circuits.simulate(m, testbench)

@@ -9,6 +9,7 @@ from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
 from galton.format import LAYER, ROW, TABLE
+from galton_hw.counting import down, up
 from galton_hw.dispatch import event_layout
 from galton_hw.fifo import Fifo
 from galton_hw.lanes import Lanes
@@ -221,19 +222,17 @@ class Group(wiring.Component):
             self.stolen.eq((remaining != 0) & self.fetch),
         ]
         with m.If(issue):
+            m.d.sync += [first.eq(0), high.eq(~high & self.layer.two_planes)]
+        with m.If(issue | take):
             m.d.sync += [
-                remaining.eq(remaining - 1),
-                address.eq(address + 1),
-                first.eq(0),
-                high.eq(~high & self.layer.two_planes),
+                remaining.eq(Mux(take, segment.entries, down(remaining, take))),
+                address.eq(Mux(take, segment.start, up(address, take))),
             ]
         m.d.sync += [taken.eq(take), copied.eq(take & self.layer.elementwise & segment.first & ~segment.marker)]
         rows_done = Signal.like(self.rows_done)
         m.d.comb += self.rows_done.eq(rows_done)
         with m.If(take):
             m.d.sync += [
-                remaining.eq(segment.entries),
-                address.eq(segment.start),
                 magnitude.eq(segment.magnitude),
                 negative.eq(segment.negative),
                 word.eq(segment.word),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -11,6 +11,17 @@ from galton.config import Config
 from galton_hw.layout import sign_magnitude
 from galton_hw.memory import TwoPortMemory
 from galton_hw.multiplier import LaneMultipliers
+
+
+def signed_weight(weight: Value, negative: Value, bits: int) -> Value:
+    """`weight`, or its negative, in two's complement of `bits` bits: flipped above its lowest 1, which needs no carry chain.
+
+    The most negative weight of `bits` bits has no negative.
+    """
+    above = [negative & weight[:place].any() for place in range(len(weight))]
+    value = [bit ^ flip for bit, flip in zip(weight, above, strict=True)]
+    sign = Mux(weight[-1], ~negative, above[-1])
+    return Cat(*value, *[sign] * (bits - len(weight)))
 
 
 class Lanes(wiring.Component):
@@ -77,11 +88,11 @@ class Lanes(wiring.Component):
         with m.If(issued):
             m.d.sync += following.eq(here + Mux(self.two_planes & ~high, 0, Mux(self.elementwise, self.pixel, 1)))
         for lane in range(config.lanes):
-            weight = self.entry[lane * bits : (lane + 1) * bits].as_signed()
+            weight = self.entry[lane * bits : (lane + 1) * bits]
             operand = Signal(signed(8), name=f"operand_{lane}")
             m.d.comb += [
                 multipliers.magnitudes[lane].eq(counts[lane].magnitude),
-                operand.eq(Mux(counts[lane].negative, -weight, weight)),
+                operand.eq(signed_weight(weight, counts[lane].negative, len(operand))),
                 multipliers.weights[lane].eq(operand),
             ]
             if config.planes == 2:

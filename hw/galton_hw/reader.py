@@ -45,12 +45,12 @@ class Reader(wiring.Component):
         m.d.comb += [
             self.address.eq(self.base + offset),
             self.o.valid.eq(current_valid),
-            self.o.payload.eq(current.word_select(place, BYTE_BITS)),
+            self.o.payload.eq(current[:BYTE_BITS]),
             moves.eq(~current_valid | (self.o.ready & (place == WORD_BYTES - 1))),
         ]
         m.d.sync += asked.eq(self.turn)
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += place.eq(place + 1)
+            m.d.sync += [place.eq(place + 1), current[:-BYTE_BITS].eq(current[BYTE_BITS:])]
         with m.If(moves):
             m.d.sync += [current.eq(following), current_valid.eq(following_valid), following_valid.eq(0)]
         with m.If(asked & (moves | ~following_valid)):

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from galton import golden
 from galton.config import Config
-from galton.decode import ParsedLayer, bundle_starts, segment_entries, vector_ends
-from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NORM_BITS, ROW
+from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, ROW, WORD_BYTES
 from galton.image import Image
 from galton.network import Ints
 
@@ -39,6 +39,8 @@ FIRST_ITEM = {1: 6, 4: 7}
 FIFO_LATENCY = 2
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
+BETWEEN, GIVING = 2, 2
+"""Cycles between layers, and for each word of the output."""
 LOAD_TAIL = 4
 """Cycles until the last channel's multiplier is in place."""
 
@@ -84,6 +86,23 @@ class Model:
     def demands(self) -> list[list[Demands]]:
         """For each input and layer what it asks of each part of the machine."""
         return [[plan.demands(trace, index) for plan, trace in self.layers] for index in self.inputs]
+
+
+def transfers(image: Image) -> int:
+    """Cycles of an inference outside its layers, without counters: the input in, the output out, with streams that never wait.
+
+    Counters take some more, by where they stand when a layer ends.
+    """
+    network, layers = header(image), len(image.meta["layers"])
+    # The norm takes four cycles to count a word; a wide one takes a word a cycle, and these four after the last.
+    narrow = image.config.drain_width == 1
+    loading = network["input_words"] * (1 + WORD_BYTES) if narrow else network["input_words"] + WORD_BYTES
+    return loading + BETWEEN * layers + NETWORK.words + 1 + GIVING * network["output_words"]
+
+
+def waking(config: Config) -> int:
+    """Cycles from enabling a core to taking the first word: accumulators are cleared, NETWORK is read."""
+    return config.accumulator_words + NETWORK.words + 1
 
 
 def drain_finish(config: Config) -> int:
