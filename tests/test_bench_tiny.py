@@ -61,7 +61,8 @@ def test_rows_are_those_of_the_network_that_is_kept(folder) -> None:
     quoted, monte_carlo = up5k["rows"]
     assert (quoted["variant"], monte_carlo["variant"]) == (QUOTED, MONTE_CARLO)
     assert monte_carlo["settings"] == {**tasks.PUBLISHED, "k_activations": 4.0}
-    assert up5k["device"] and not tiny["device"]
+    assert up5k["routed"]
+    assert not tiny["routed"]
     assert all("does not fit tiny" in row["failure"] for row in tiny["rows"])
     assert quoted["tested"] == 30
     trial = trials.Trial("digits", {}, 20, 30, str(subjects.DATA), str(folder / "networks"))
@@ -142,7 +143,7 @@ def test_goals_and_references_are_named_with_their_source() -> None:
 
 def test_a_failure_is_said_in_one_line() -> None:
     trial = {"failure": "GaltonError: not today"}
-    row = summary.row(SMALL, QUOTED, {}, trial, None, summary.Clock(1e6, "made up"))
+    row = summary.row(SMALL, QUOTED, {}, trial, None, summary.Clock(1e6, "made up", True))
     assert row["failure"] == "GaltonError: not today"
     assert summary.first("It does not fit:\n  too large.\nTried, and it fits with up5k.") == (
         "It does not fit:; too large; Tried, and it fits with up5k."

@@ -78,7 +78,7 @@ def command(
     given = settings(assignments) if assignments else []
     cells.check(cells.SPARSE.name, given)
     configs = [named(name) for name in names or tasks.CONFIGURATIONS]
-    clocks = {config.name: summary.Clock(*clock(config.name, record)) for config in configs}
+    clocks = {config.name: summary.Clock(*clock(config.name, record), routed(config.name)) for config in configs}
     planned = plan.entries(wanted, configs, given, folder, output)
     with progress(as_json) as bar:
         run = Runner(output, jobs or processors.count(), fresh, bar)
@@ -88,7 +88,7 @@ def command(
     for one in planned:
         rows = trials[one.trial.key], placed.get((one.trial.key, one.config.name))
         tables[one.config.name].append(summary.row(one.task, one.variant, one.settings, *rows, clocks[one.config.name]))
-    value = summary.result({name: (clocks[name], routed(name), rows) for name, rows in tables.items()}, checks)
+    value = summary.result({name: (clocks[name], rows) for name, rows in tables.items()}, checks)
     files = [output / name for name in ("results.json", "report.html", "tables.md")]
     for file, text in zip(files, (json.dumps(value, indent=1), page.render(value), summary.text(value)), strict=True):
         file.write_text(text)
@@ -169,9 +169,8 @@ def show(value: Row) -> None:
                 cells = dict(zip(summary.COLUMNS, summary.cells(row), strict=True))
                 drawn.add_row(*(cells[name].replace("*", "") for name in names))
         out.print(drawn)
-        for row in one["rows"]:
-            if "failure" in row:
-                out.print(f"[yellow]{summary.heading(row)}[/]: {summary.first(row['failure'])}", soft_wrap=True)
+        for row in summary.failures(one["rows"]):
+            out.print(f"[yellow]{summary.heading(row)}[/]: {summary.first(row['failure'])}", soft_wrap=True)
         out.print()
     for line in value["verified"]:
         colour = "green" if line["agrees"] else "red"
@@ -179,5 +178,5 @@ def show(value: Row) -> None:
     out.print(value["note"], soft_wrap=True)
 
 
-LEFT_OUT = ("float", "bits w, a", "latency")
+LEFT_OUT = ("float", "bits w, a", "used w, a", "latency")
 """Columns that are in the files only."""

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from galton.bench.scores import shown
 from galton.bench.scoring import Row
 from galton.bench.tiny.references import NAMES
-from galton.bench.tiny.summary import first, heading, number, verdict
+from galton.bench.tiny.summary import correlation, failures, first, heading, number, verdict
 from galton.pages import template
 from galton.roofline import LayerCycles
 
@@ -21,6 +21,8 @@ def render(value: Row) -> str:
         shown=shown,
         heading=heading,
         first=first,
+        failures=failures,
+        correlation=correlation,
         number=number,
         verdict=verdict,
         timings=lambda row: [LayerCycles(**layer) for layer in row["layers"]],

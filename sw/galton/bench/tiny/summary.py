@@ -16,7 +16,18 @@ NOTE = (
     "Unofficial MLPerf Tiny results: not submitted, not reviewed, and the closed division forbids discarding weights. Float "
     "weights are the published ones, without retraining. Cycles are those of the cycle model, which the simulated Verilog equals."
 )
-SCORES = ("metric", "unit", "tested", "folds", "float_score", "score", "difference", "standard_error", "output_error")
+SCORES = (
+    "metric",
+    "unit",
+    "tested",
+    "folds",
+    "float_score",
+    "score",
+    "difference",
+    "standard_error",
+    "output_error",
+    "correlation",
+)
 SIZES = (
     "weight_bits", "weight_bits_signed", "activation_bits", "activation_bits_signed", "nonzero_weights", "nonzero_activations",
     "effective", "seconds",
@@ -33,17 +44,18 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Clock:
-    """Hz at which cycles are stated, and where the number comes from."""
+    """Hz at which cycles are stated, where the number comes from, and whether place and route is known to reach it."""
 
     hertz: float
     source: str
+    routed: bool
 
 
 def row(task: Task, variant: str, settings: Mapping[str, Any], trial: Row, placed: Row | None, clock: Clock) -> Row:
     """Everything about a variant of a network on a configuration; `failure` where there is nothing to say.
 
     latency: milliseconds of the layers; total: with input and output. goal: milliseconds, None for none; met: whether
-    `total` is within it.
+    `total` is within it. Without a routed clock there is none.
     """
     found: Row = {"task": task.name, "network": task.network, "title": task.title, "variant": variant, "settings": dict(settings)}
     if "failure" in trial:
@@ -54,21 +66,21 @@ def row(task: Task, variant: str, settings: Mapping[str, Any], trial: Row, place
     found |= {name: placed[name] for name in MACHINE}
     found["latency"] = 1000 * placed["cycles"] / clock.hertz
     found["total"] = 1000 * (placed["cycles"] + placed["transfers"]) / clock.hertz
-    found["goal"] = goal(placed["configuration"], task.name)
+    found["goal"] = goal(placed["configuration"], task.name) if clock.routed else None
     found["met"] = None if found["goal"] is None else found["total"] <= found["goal"]
     return found
 
 
-def result(tables: Mapping[str, tuple[Clock, bool, Sequence[Row]]], verified: Sequence[Row]) -> Row:
-    """The JSON values of all tables: for each configuration its clock, whether a device is known for it, and its rows.
+def result(tables: Mapping[str, tuple[Clock, Sequence[Row]]], verified: Sequence[Row]) -> Row:
+    """The JSON values of all tables: for each configuration its clock and its rows.
 
     verified: what ran in Verilog (galton.cli.tiny_verification.measure), with `agrees`.
     """
     return {
         "note": NOTE,
         "configurations": [
-            {"name": name, "hertz": clock.hertz, "clock_source": clock.source, "device": device, "rows": list(rows)}
-            for name, (clock, device, rows) in tables.items()
+            {"name": name, "hertz": clock.hertz, "clock_source": clock.source, "routed": clock.routed, "rows": list(rows)}
+            for name, (clock, rows) in tables.items()
         ],
         "verified": list(verified),
         "references": [asdict(one) for one in references()],
@@ -83,7 +95,7 @@ def text(value: Row) -> str:
         parts.append(f"### {table['name']}, {table['hertz'] / 1e6:g} MHz\nThe clock is {table['clock_source']}.\n")
         if fitting:
             parts.append(markdown.table(COLUMNS, [cells(one) for one in fitting]))
-        parts += [f"- {heading(one)}: {first(one['failure'])}" for one in table["rows"] if "failure" in one]
+        parts += [f"- {heading(one)}: {first(one['failure'])}" for one in failures(table["rows"])]
         parts.append("")
     if value["verified"]:
         parts += ["### Verilog against the models\n", *(f"- {verdict(line)}" for line in value["verified"]), ""]
@@ -114,6 +126,16 @@ def first(failure: str) -> str:
     return "; ".join(line.strip().rstrip(".") for line in failure.splitlines()) + "."
 
 
+def failures(rows: Sequence[Row]) -> list[Row]:
+    """What is not there, each network once for each reason."""
+    return list({(one["network"], one["failure"]): one for one in reversed(rows) if "failure" in one}.values())[::-1]
+
+
+def correlation(one: Row) -> str:
+    """That of the anomaly score with the float network's, in words, where it is known."""
+    return "" if one["correlation"] is None else f", r = {one['correlation']:.3f}"
+
+
 def number(value: float | None) -> str:
     """Milliseconds with three digits, nothing for None."""
     return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
@@ -126,7 +148,7 @@ def cells(one: Row) -> list[str]:
     return [
         heading(one),
         f"{shown(one['float_score'], unit)} {unit}",
-        f"{shown(one['score'], unit)} {unit}",
+        f"{shown(one['score'], unit)} {unit}" + correlation(one),
         f"{shown(one['difference'], unit, sign=True)} ± {shown(one['standard_error'], unit)}",
         f"{one['weight_bits_signed']:.1f}, {one['activation_bits']:.1f}",
         f"{100 * one['nonzero_weights']:.0f}, {100 * one['nonzero_activations']:.0f} %",

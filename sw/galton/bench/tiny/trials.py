@@ -13,7 +13,7 @@ from torch import Tensor
 
 from galton import reference, storage
 from galton.bench import scoring
-from galton.bench.scores import Metric, Samples
+from galton.bench.scores import ANOMALY, Metric, Samples, anomaly_correlation
 from galton.bench.scoring import Row, raw_inputs
 from galton.errors import UnsupportedLayer
 from galton.network import Ints, Network
@@ -61,7 +61,7 @@ def measure(trial: Trial, threads: int = 1) -> Row:
 
 
 def keep(trial: Trial, quantized: Any, metric: Metric, tested: Samples, found: Tensor) -> Row:
-    """Write the files of a trial; nothing for its row."""
+    """Write the files of a trial; for its row the correlation of anomaly scores, None for other metrics."""
     if not isinstance(getattr(quantized, "network", None), Network):
         raise UnsupportedLayer(f"{trial.network} is quantized, but not for the accelerator")
     network, inputs = trial.files
@@ -69,4 +69,4 @@ def keep(trial: Trial, quantized: Any, metric: Metric, tested: Samples, found: T
     raw = raw_inputs(quantized.network, tested.inputs[:KEPT])
     np.savez(inputs, inputs=raw.astype(np.int16), outputs=reference.run(quantized.network, raw).astype(np.int16))
     storage.save(quantized.network, network, quantized.report())
-    return {}
+    return {"correlation": anomaly_correlation(tested, found) if metric is ANOMALY else None}
