@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import EVERY, random_inputs, random_network, residual_network
 
-from galton import compiler, decode
+from galton import compiler, cycles, decode
 from galton.compiler import compile
 from galton.compiler.place import Placement, lead, program_size, tensor_words
 from galton.errors import CalibrationError, FitError, HardwareMismatch, MissingTool
@@ -29,8 +29,8 @@ def case(name, seed, count=2):
 def test_random_networks(seed, stall_seed):
     image, raw = case("tiny", seed)
     simulation = simulate.check(image, raw, seed=stall_seed)
-    for profiles, cycles in zip(simulation.profiles, simulation.cycles, strict=True):
-        assert sum(profile["cycles"] for profile in profiles) < cycles
+    for profiles, taken in zip(simulation.profiles, simulation.cycles, strict=True):
+        assert sum(profile["cycles"] for profile in profiles) < taken
 
 
 @pytest.mark.cosim
@@ -231,3 +231,14 @@ def test_outputs_as_far_over_their_inputs_as_they_may_lie(monkeypatch, name):
         over += sum(given < taken + tensor_words(layer.input_shape) for layer, (taken, given) in zip(layers, bases, strict=True))
         simulate.check(image, random_inputs(seed, network), text=text, seed=seed)
     assert over > 5
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("name", ["tiny", "fours"])
+def test_a_first_inference_takes_what_layers_and_transfers_do(name):
+    for seed in range(3):
+        network = random_network(seed, EVERY[name])
+        image, raw = compile(network, EVERY[name], profile=False).image, random_inputs(seed, network, 1)
+        layers = sum(layer["cycles"] for layer in cycles.predict(image, raw)[0])
+        taken = simulate.simulate(image, raw).cycles[0]
+        assert taken == layers + cycles.transfers(image) + cycles.waking(image.config)

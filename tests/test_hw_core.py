@@ -16,6 +16,7 @@ from galton.format import (
     MEMORY_DATA,
     MEMORY_TABLE,
     MEMORY_WEIGHTS,
+    POSITION,
     PROFILE,
     REGISTERS,
     STATUS,
@@ -52,8 +53,7 @@ class Host:
     async def load(self, image):
         await self.write("control", 0)
         for memory in memories(image):
-            await self.write("memory_select", memory.select)
-            await self.write("memory_address", memory.address)
+            await self.write("memory_position", *POSITION.pack({"select": memory.select, "address": memory.address}))
             for word in memory.words:
                 await self.write("memory_data", word)
 
@@ -143,8 +143,7 @@ def test_every_memory_reads_back_over_the_bus(compiled):
         await host.load(image)
         contents = [(MEMORY_DATA, image.program), (MEMORY_WEIGHTS, image.chunks[0].reshape(-1)), (MEMORY_TABLE, image.table[0])]
         for select, words in contents:
-            await host.write("memory_select", select)
-            await host.write("memory_address", 0)
+            await host.write("memory_position", *POSITION.pack({"select": select, "address": 0}))
             for word in words[:40]:
                 assert await host.read("memory_data") == word
 

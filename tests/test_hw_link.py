@@ -9,7 +9,7 @@ import pytest
 from cobs import cobs
 from link_model import BOARD_WORD, Bus, Model, encoded
 
-from galton.format import LINK_REGISTERS, MEMORY_DATA, REGISTERS
+from galton.format import LINK_REGISTERS, MEMORY_DATA, POSITION, REGISTERS
 from galton.link.frames import Request
 from galton_hw.link.unit import Link
 
@@ -40,10 +40,8 @@ class Bench:
                 if waited == 2:
                     if not write:
                         ctx.set(dut.bus.read_data, self.bus.read(address))
-                    elif address == REGISTERS["memory_select"]:
-                        self.bus.select = value & 0xFF
-                    elif address == REGISTERS["memory_address"]:
-                        self.bus.address = value & 0xFFFFFF
+                    elif address == REGISTERS["memory_position"]:
+                        self.bus.select, self.bus.address = POSITION.unpack([value]).values()
                     else:
                         self.bus.write(address, value)
                     ctx.set(dut.bus.ready, 1)

@@ -7,7 +7,7 @@ import circuits
 import pytest
 
 from galton.config import Config
-from galton.format import IDENTITY, MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, REGISTERS, STATUS
+from galton.format import IDENTITY, MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, POSITION, PROFILE, REGISTERS, STATUS
 from galton_hw.registers import Registers
 
 CONFIG = circuits.SMALL
@@ -45,6 +45,11 @@ async def access(ctx, dut, name, value=None, *, cycles: int | None = 2, pause=0)
     assert took == cycles if cycles else 2 <= took < 40
     ctx.set(bus.valid, 0)
     return answer
+
+
+def position(select, address):
+    """The word of POSITION."""
+    return POSITION.pack({"select": select, "address": address})[0]
 
 
 async def status(ctx, dut):
@@ -169,23 +174,20 @@ def test_memory_window(config: Config, select):
     parts = [[rng.getrandbits(32) for _ in range(chunks)] for _ in range(5)]
 
     async def testbench(ctx):
-        await access(ctx, dut, "memory_select", select)
-        await access(ctx, dut, "memory_address", 10)
+        await access(ctx, dut, "memory_position", position(select, 10))
         if chunks > 1:
             # Half an entry is forgotten with the next memory or address.
-            for name, value in (("memory_select", select), ("memory_address", 10)):
-                await access(ctx, dut, "memory_data", 0xDEAD)
-                await access(ctx, dut, name, value)
+            await access(ctx, dut, "memory_data", 0xDEAD)
+            await access(ctx, dut, "memory_position", position(select, 10))
         for entry in parts:
             for part in entry:
                 await access(ctx, dut, "memory_data", part, pause=rng.randrange(3))
-        assert await access(ctx, dut, "memory_address") == 10 + len(parts)
-        assert await access(ctx, dut, "memory_select") == select
-        await access(ctx, dut, "memory_address", 10)
+        assert await access(ctx, dut, "memory_position") == position(select, 10 + len(parts))
+        await access(ctx, dut, "memory_position", position(select, 10))
         for entry in parts:
             for part in entry:
                 assert await access(ctx, dut, "memory_data", pause=rng.randrange(3)) == part
-        assert await access(ctx, dut, "memory_address") == 10 + len(parts)
+        assert await access(ctx, dut, "memory_position") == position(select, 10 + len(parts))
 
     circuits.simulate(dut, testbench, background=[memory_of(dut, words)])
     mask = (1 << 32 * chunks) - 1
@@ -197,12 +199,11 @@ def test_memory_window_is_dead_while_enabled():
     dut, words = Registers(CONFIG), {(MEMORY_DATA, 3): 77}
 
     async def testbench(ctx):
-        await access(ctx, dut, "memory_select", MEMORY_DATA)
-        await access(ctx, dut, "memory_address", 3)
+        await access(ctx, dut, "memory_position", position(MEMORY_DATA, 3))
         await access(ctx, dut, "control", 1)
         await access(ctx, dut, "memory_data", 5)
         await access(ctx, dut, "memory_data")
-        assert await access(ctx, dut, "memory_address") == 3
+        assert await access(ctx, dut, "memory_position") == position(MEMORY_DATA, 3)
         await access(ctx, dut, "control", 0)
         assert await access(ctx, dut, "memory_data") == 77
 

@@ -48,7 +48,7 @@ def document() -> str:
     lines += [f"| {address} | `{name}` |" for name, address in records.REGISTERS.items()]
     lines += [
         "",
-        f'`identity` reads {records.IDENTITY:#010x} ("GALT"). `memory_select` is {records.MEMORY_DATA} for the data memory, '
+        f'`identity` reads {records.IDENTITY:#010x} ("GALT"). `POSITION.select` is {records.MEMORY_DATA} for the data memory, '
         f"{records.MEMORY_WEIGHTS} + g for the weights and {records.MEMORY_TABLE} + g for the segment table of group g.",
         "",
         "Registers of the host link ([link.md](link.md)): "

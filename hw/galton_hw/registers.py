@@ -13,6 +13,7 @@ from galton.format import (
     IDENTITY,
     MEMORY_TABLE,
     MEMORY_WEIGHTS,
+    POSITION,
     PROFILE,
     REGISTERS,
     STATUS,
@@ -103,7 +104,7 @@ class Registers(wiring.Component):
             m.d.sync += sticky.eq(1)
 
         select = Signal(SELECT_BITS)
-        address = Signal.like(memory.address)
+        address, position = Signal.like(memory.address), Signal(layout(POSITION))
         chunks = config.entry_chunks
         chunk = Signal(range(max(chunks, 2)))
         is_window, is_weights, last_chunk, move_on = Signal(), Signal(), Signal(), Signal()
@@ -113,6 +114,8 @@ class Registers(wiring.Component):
             last_chunk.eq(~is_weights | (chunk == chunks - 1)),
             memory.select.eq(select),
             memory.address.eq(address),
+            position.select.eq(select),
+            position.address.eq(address),
         ]
         with m.If(move_on):
             m.d.sync += chunk.eq(chunk + 1)
@@ -130,8 +133,7 @@ class Registers(wiring.Component):
             "digest": Const(config.digest, WORD_BITS),
             "status": status.as_value(),
             "control": control.as_value(),
-            "memory_select": select,
-            "memory_address": address,
+            "memory_position": position.as_value(),
             "memory_data": Array(memory.read_data.word_select(index, WORD_BITS) for index in range(chunks))[chunk],
         }
         with m.Switch(bus.address):
@@ -152,10 +154,9 @@ class Registers(wiring.Component):
                         m.d.sync += enable.eq(wanted.enable)
                         with m.If(wanted.enable & ~enable):
                             m.d.sync += sticky.eq(0)
-                    with m.Case(REGISTERS["memory_select"]):
-                        m.d.sync += [select.eq(bus.write_data), chunk.eq(0)]
-                    with m.Case(REGISTERS["memory_address"]):
-                        m.d.sync += [address.eq(bus.write_data), chunk.eq(0)]
+                    with m.Case(REGISTERS["memory_position"]):
+                        there = data.View(layout(POSITION), bus.write_data)
+                        m.d.sync += [select.eq(there.select), address.eq(there.address), chunk.eq(0)]
                     with m.Case(REGISTERS["memory_data"]), m.If(is_window):
                         m.d.comb += [memory.write.eq(last_chunk), move_on.eq(1)]
                         for index, low in enumerate(waiting):

@@ -12,7 +12,7 @@ from typing import Any
 
 from cocotb.triggers import FallingEdge, Timer
 
-from galton.format import REGISTERS
+from galton.format import POSITION, REGISTERS
 
 CLOCK_NS = 10
 
@@ -60,15 +60,13 @@ class RegisterBus:
 
     async def load(self, select: int, address: int, words: Iterable[int]) -> None:
         """Write words into a memory."""
-        await self.write("memory_select", select)
-        await self.write("memory_address", address)
+        await self.write("memory_position", *POSITION.pack({"select": select, "address": address}))
         for word in words:
             await self.write("memory_data", word)
 
     async def dump(self, select: int, address: int, count: int) -> list[int]:
         """Read words of a memory."""
-        await self.write("memory_select", select)
-        await self.write("memory_address", address)
+        await self.write("memory_position", *POSITION.pack({"select": select, "address": address}))
         return [await self.read("memory_data") for _ in range(count)]
 
 

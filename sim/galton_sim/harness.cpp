@@ -31,7 +31,7 @@ struct Header {
     uint32_t layers, profile_base, profile_words, limit_low, limit_high;
     uint32_t stall_in, stall_out, seed;  // stalls in 1/65536 per cycle
     uint32_t identity_register, digest_register, status_register, control_register;
-    uint32_t select_register, address_register, data_register, data_select;
+    uint32_t position_register, data_register, address_bit, data_select;
 };
 
 void put(uint32_t word) { std::fwrite(&word, sizeof word, 1, stdout); }
@@ -166,8 +166,7 @@ int main(int argc, char** argv) {
     for (uint32_t memory = 0; memory < h.memories; ++memory) {
         if (place + 3 > job.size()) fail(BAD_JOB, 4);
         const uint32_t count = job[place + 2];
-        core.write(h.select_register, job[place]);
-        core.write(h.address_register, job[place + 1]);
+        core.write(h.position_register, job[place] | job[place + 1] << h.address_bit);
         place += 3;
         if (place + count > job.size()) fail(BAD_JOB, 5);
         for (uint32_t index = 0; index < count; ++index) core.write(h.data_register, job[place + index]);
@@ -208,9 +207,8 @@ int main(int argc, char** argv) {
         for (uint32_t word : outputs) put(word);
         if (h.profile_base) {
             core.write(h.control_register, 0);
-            core.write(h.select_register, h.data_select);
             for (uint32_t word = 0; word < h.layers * h.profile_words; ++word) {
-                core.write(h.address_register, h.profile_base + word);
+                core.write(h.position_register, h.data_select | (h.profile_base + word) << h.address_bit);
                 put(core.read(h.data_register));
             }
         }

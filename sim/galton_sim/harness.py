@@ -63,7 +63,7 @@ class Job:
         header += [self.layers, self.profile_base, layout.PROFILE.words, self.limit & 0xFFFFFFFF, self.limit >> 32]
         header += [round(self.stall_input * 65536), round(self.stall_output * 65536), self.seed & 0xFFFFFFFF]
         header += [registers[name] for name in ("identity", "digest", "status", "control")]
-        header += [registers[name] for name in ("memory_select", "memory_address", "memory_data")]
+        header += [registers["memory_position"], registers["memory_data"], layout.POSITION.places["address"][1]]
         parts = [np.asarray([*header, layout.MEMORY_DATA], np.uint32)]
         for memory in self.memories:
             parts.append(np.asarray([memory.select, memory.address, len(memory.words)], np.uint32))

@@ -8,7 +8,8 @@ cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer
   start, later by every cycle that one before it took more than one: a cycle for each event that it makes.
 * dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
   full.
-* FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left.
+* FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left. Where
+  groups are at a distance, both take as many cycles more, and a fetch of the drain hits the walker as many cycles later.
 * expander: one segment a cycle into a register, which the walker empties from the next cycle on. Of an elementwise layer's vector
   it first takes the lanes, a bundle a cycle, once the walker has had the vector before for a cycle; its segments begin with the
   last one.
@@ -28,8 +29,8 @@ from numpy.typing import NDArray
 
 from galton import golden
 from galton.config import Config
-from galton.decode import ParsedLayer, bundle_starts, segment_entries, vector_ends
-from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NORM_BITS, ROW
+from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, ROW, WORD_BYTES
 from galton.image import Image
 from galton.network import Ints
 
@@ -38,6 +39,8 @@ FIRST_ITEM = {1: 6, 4: 7}
 FIFO_LATENCY = 2
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
+BETWEEN, GIVING = 2, 2
+"""Cycles between layers, and for each word of the output."""
 LOAD_TAIL = 4
 """Cycles until the last channel's multiplier is in place."""
 
@@ -85,15 +88,35 @@ class Model:
         return [[plan.demands(trace, index) for plan, trace in self.layers] for index in self.inputs]
 
 
+def transfers(image: Image) -> int:
+    """Cycles of an inference outside its layers, without counters: the input in, the output out, with streams that never wait.
+
+    Counters take some more, by where they stand when a layer ends.
+    """
+    network, layers = header(image), len(image.meta["layers"])
+    # The norm takes four cycles to count a word; a wide one takes a word a cycle, and these four after the last.
+    narrow = image.config.drain_width == 1
+    loading = network["input_words"] * (1 + WORD_BYTES) if narrow else network["input_words"] + WORD_BYTES
+    return loading + BETWEEN * layers + NETWORK.words + 1 + GIVING * network["output_words"]
+
+
+def waking(config: Config) -> int:
+    """Cycles from enabling a core to taking the first word: accumulators are cleared, NETWORK is read."""
+    return config.accumulator_words + NETWORK.words + 1
+
+
 def drain_finish(config: Config) -> int:
     """Cycles from the end of the last fetch to the layer's last cycle."""
-    return 17 if config.drain_width == 1 else 12
+    return (17 if config.drain_width == 1 else 12) + 2 * config.group_distance
 
 
-def setup(parsed: ParsedLayer) -> int:
-    """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs."""
-    rows = ROW.words * len(parsed.rows) + 1
-    channels = CHANNEL.words * len(parsed.bias) + LOAD_TAIL
+def setup(parsed: ParsedLayer, config: Config) -> int:
+    """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs.
+
+    A data memory of two ports gives both words of a ROW or CHANNEL at once.
+    """
+    rows = ROW.words // config.data_ports * len(parsed.rows) + 1
+    channels = CHANNEL.words // config.data_ports * len(parsed.bias) + LOAD_TAIL
     return LAYER.words + 1 + rows + (DIVISION if parsed.layer["dynamic"] else 0) + channels
 
 
@@ -228,13 +251,14 @@ class Plan:
             layer["ring_rows"],
             layer["output_rows"],
             self.config.fifo_depth,
+            self.config.group_distance,
             row.offsets,
             row.groups,
             row.last,
             row.end,
         )
         return {
-            "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
+            "cycles": setup(self.parsed, self.config) + int(cycles) + drain_finish(self.config),
             "events": int(trace.events[index]),
             "entries": int(events.entries.sum()),
             "fifo_stalls": int(fifo),
@@ -270,6 +294,7 @@ def walk(  # type: ignore[no-untyped-def]
     ring_rows,
     output_rows,
     fifo_depth,
+    distance,
     offsets,
     owner,
     last_fetch,
@@ -279,7 +304,7 @@ def walk(  # type: ignore[no-untyped-def]
 
     rows: (rows + 1, [segments, claim, done]). times, first, lengths, entries: see Events.
     target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
-    first_item: see FIRST_ITEM. offsets, owner, last_fetch, row_end: see Fetches.
+    first_item: see FIRST_ITEM. distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)
     # When the last fifo_depth items left each group's FIFO.
@@ -305,13 +330,13 @@ def walk(  # type: ignore[no-untyped-def]
             only = -1 if marker else target[event]
             for group in range(groups):
                 if only < 0 or only == group:
-                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1)
+                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1 + distance)
             fifo_stalls += leaves - time
             ready = 0
             for group in range(groups):
                 if only >= 0 and only != group:
                     continue
-                earliest = max(leaves + FIFO_LATENCY, popped[group] + 1)
+                earliest = max(leaves + FIFO_LATENCY + distance, popped[group] + 1)
                 if elementwise and not marker:
                     # The vector before has been copied from where this one's lanes are gathered.
                     earliest = max(earliest, copied[group])
@@ -332,7 +357,7 @@ def walk(  # type: ignore[no-untyped-def]
                     row, fetch = at_row[group], at_fetch[group]
                     while row < announced:
                         mine = owner[fetch, 0] <= group and group < owner[fetch, 1]
-                        cycle = begun[row] + offsets[fetch]
+                        cycle = begun[row] + offsets[fetch] + distance
                         if cycle > issued:
                             break
                         if mine and cycle > upto:

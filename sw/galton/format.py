@@ -239,9 +239,8 @@ REGISTERS = {
     "digest": 1,
     "status": 2,
     "control": 3,
-    "memory_select": 4,
-    "memory_address": 5,
-    "memory_data": 6,
+    "memory_position": 4,
+    "memory_data": 5,
     **{field.name: 8 + index for index, field in enumerate(PROFILE.fields)},
 }
 IDENTITY = int.from_bytes(b"GALT", "little")
@@ -254,12 +253,19 @@ STATUS = Record(
     ],
 )
 CONTROL = Record("CONTROL", [Field("enable", 1, "inferences run; while 0 the memories can be reached over the bus")])
+POSITION = Record(
+    "POSITION",
+    [
+        Field("select", 8, "a memory: MEMORY_DATA, MEMORY_WEIGHTS or MEMORY_TABLE"),
+        Field("address", 24, "of the next word or entry that memory_data reads or writes"),
+    ],
+)
 MEMORY_DATA = 0
-"""memory_select: the data memory."""
+"""POSITION.select: the data memory."""
 MEMORY_WEIGHTS = 1
-"""memory_select: the weights of group g are MEMORY_WEIGHTS + g."""
+"""POSITION.select: the weights of group g are MEMORY_WEIGHTS + g."""
 MEMORY_TABLE = 64
-"""memory_select: the segment table of group g is MEMORY_TABLE + g."""
+"""POSITION.select: the segment table of group g is MEMORY_TABLE + g."""
 
 # The host link, docs/link.md. Frames are COBS; a CRC is zlib's CRC-32.
 LINK_VERSION = 1
@@ -273,8 +279,7 @@ REQUEST = Record(
         Field("write", 1, "words follow and are written; else words are read"),
         Field("sequence", 8, "any number; the answer has the same"),
         Field("count", 16, "words"),
-        Field("select", 8, "memory_select is set to it"),
-        Field("address", 24, "memory_address is set to it"),
+        *POSITION.fields,
     ],
 )
 """How a request begins; its CRC follows. A write goes on with `count` words and the CRC of REQUEST and all words."""

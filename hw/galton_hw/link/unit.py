@@ -104,7 +104,7 @@ class Exchange(wiring.Component):
         with m.If(state.receive & self.valid & check & (bit != crc.out)):
             m.d.sync += corrupt.eq(1)
 
-        # An access: the two halves of the position, the second of which is the word less its first byte; then the request's own.
+        # An access: the position, then the request's own.
         own, reads, to_words = Signal(), Signal(), Signal()
         done, over = Signal(), Signal()
         is_data = part == Part.DATA
@@ -128,7 +128,7 @@ class Exchange(wiring.Component):
             self.words.payload.eq(word),
         ]
         with m.If(~is_data):
-            m.d.comb += self.bus.address.eq(Mux(check, REGISTERS["memory_address"], REGISTERS["memory_select"]))
+            m.d.comb += self.bus.address.eq(REGISTERS["memory_position"])
         with m.If(over & ~done):
             m.d.sync += refused.eq(1)
         take = over & reads
@@ -138,7 +138,6 @@ class Exchange(wiring.Component):
 
         received, sent = Signal(), Signal()
         m.d.comb += [received.eq(state.receive & self.valid & word_ends), sent.eq(state.next & word_ends)]
-        half = state.receive & self.valid & (part == Part.REQUEST) & check & (place == BYTE_BITS - 1)
         accepted = state.decide & ~corrupt & (part == Part.REQUEST)
         m.d.comb += crc.clear.eq(state.decide & ~(accepted & request.write))
         again = sent & is_data & request.more
@@ -153,13 +152,11 @@ class Exchange(wiring.Component):
         with m.If(sent & ~again):
             m.d.sync += [part.eq(Part.ANSWER), check.eq(part == Part.ANSWER)]
         answered = sent & check
-        to_access = half | (received & ~check & (part != Part.REQUEST)) | (accepted & ~request.write) | again
+        to_access = (received & ~check & (part != Part.REQUEST)) | (accepted & ~request.write) | again
         to_load = (over & reads) | (state.decide & ~accepted) | (sent & ~again & ~check)
         m.d.sync += [
             state.receive.eq(
-                (state.receive & ~half & ~(received & (check | (part != Part.REQUEST))))
-                | (accepted & request.write)
-                | (over & ~reads)
+                (state.receive & ~(received & (check | (part != Part.REQUEST)))) | (accepted & request.write) | (over & ~reads)
             ),
             state.decide.eq(received & check),
             state.access.eq(to_access | (state.access & ~over)),

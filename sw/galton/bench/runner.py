@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from galton import processors
-from galton.bench.cells import Cell, measure
+from galton.bench.cells import measure
 from galton.bench.scoring import Row, plain
 from galton.errors import GaltonError
 
@@ -19,14 +19,28 @@ TIMEOUT = "10s"
 """How long a scheduler may take to answer."""
 
 
+class Work(Protocol):
+    """What a row is computed of: a cell, or anything else that can be pickled and has a key."""
+
+    @property
+    def key(self) -> str:
+        """A name that only equal work shares."""
+
+
+Measure = Callable[[Any, int], Row]
+"""The row of a piece of work, its key among the values, with so many threads."""
+
+
 def run(
-    cells: Sequence[Cell],
+    cells: Sequence[Work],
     folder: Path,
     *,
     jobs: int = 1,
     dask: str | None = None,
     fresh: bool = False,
     done: Callable[[Row], None] = lambda row: None,
+    by: Measure | None = None,
+    store: str = "cells",
 ) -> list[Row]:
     """The rows of `cells`, in their order; those that `folder` holds already are not computed again unless `fresh`.
 
@@ -37,17 +51,18 @@ def run(
     jobs: processes on this machine; ignored with dask.
     dask: address of a scheduler, whose workers have Galton and the data folder, or "local:N" for N workers here.
     done: called with each row, stored or computed, in the order in which they come.
+    by: a function of a module, that measures; by default galton.bench.cells.measure. store: where in `folder` the rows are.
 
     Raises GaltonError for a scheduler that cannot be reached.
     """
-    store = folder / "cells"
-    store.mkdir(parents=True, exist_ok=True)
+    place = folder / store
+    place.mkdir(parents=True, exist_ok=True)
     wanted = {cell.key: cell for cell in cells}
-    rows = {} if fresh else {key: row for key, row in stored(store) if key in wanted and "failure" not in row}
+    rows = {} if fresh else {key: row for key, row in stored(place) if key in wanted and "failure" not in row}
     for row in rows.values():
         done(row)
-    for row in computed([cell for key, cell in wanted.items() if key not in rows], jobs, dask):
-        write(store / f"{row['key']}.json", row)
+    for row in computed([cell for key, cell in wanted.items() if key not in rows], by or measure, jobs, dask):
+        write(place / f"{row['key']}.json", row)
         rows[row["key"]] = row
         done(row)
     return [rows[key] for key in wanted]
@@ -71,7 +86,7 @@ def write(path: Path, row: Row) -> None:
     unfinished.replace(path)
 
 
-def computed(cells: Sequence[Cell], jobs: int, dask: str | None) -> Iterable[Row]:
+def computed(cells: Sequence[Work], by: Measure, jobs: int, dask: str | None) -> Iterable[Row]:
     """Rows as they are finished."""
     if not cells:
         return
@@ -82,7 +97,7 @@ def computed(cells: Sequence[Cell], jobs: int, dask: str | None) -> Iterable[Row
             jobs = stack.enter_context(cluster(dask))
         threads = max(1, processors.count() // jobs) if dask is None else 1
         yield from Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="all", batch_size=1)(
-            delayed(measure)(cell, threads) for cell in cells
+            delayed(by)(cell, threads) for cell in cells
         )
 
 

@@ -58,10 +58,21 @@ def log_likelihood(tested: Samples, outputs: Tensor) -> Floats:
 
 
 def anomaly_kept(tested: Samples, outputs: Tensor) -> Floats:
-    """Minus the change of the anomaly score, percent of the float network's; it is the mean square of what is not rebuilt."""
-    before, after = ((found.double() - tested.inputs).square().mean(dim=1) for found in (tested.floats, outputs))
-    change: Floats = -100 * ((after - before).abs() / before).numpy()
+    """Minus the change of the anomaly score, percent of the float network's."""
+    before, after = (anomaly(tested, found) for found in (tested.floats, outputs))
+    change: Floats = -100 * abs(after - before) / before
     return change
+
+
+def anomaly(tested: Samples, outputs: Tensor) -> Floats:
+    """The anomaly score of each sample: the mean square of what is not rebuilt."""
+    found: Floats = (outputs.double() - tested.inputs).square().mean(dim=1).numpy()
+    return found
+
+
+def anomaly_correlation(tested: Samples, outputs: Tensor) -> float:
+    """Pearson's correlation of the anomaly scores with those of the float network."""
+    return float(np.corrcoef(anomaly(tested, tested.floats), anomaly(tested, outputs))[0, 1])
 
 
 ACCURACY = Metric("accuracy", "%", right)

@@ -10,6 +10,7 @@ import click
 
 from galton.cli.bench_quantizers import command as quantizers
 from galton.cli.bench_targets import command as targets
+from galton.cli.bench_tiny import command as tiny
 from galton.cli.benching import FOLDER
 from galton.cli.common import ExampleGroup, console, emit, progress
 from galton.cli.common import command as make_command
@@ -71,9 +72,10 @@ def hardware(only: tuple[str, ...], data: Path | None, as_json: bool) -> int:
 
 @click.group("bench", cls=ExampleGroup, example=EXAMPLE)
 def command() -> None:
-    """Measure: the parts of the machine (hardware, meant where nothing is named), quantizers, or their targets."""
+    """Measure: parts of the machine (hardware, meant where nothing is named), quantizers, their targets, whole networks."""
 
 
 command.add_command(hardware)
 command.add_command(quantizers)
 command.add_command(targets)
+command.add_command(tiny)

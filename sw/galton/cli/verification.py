@@ -24,8 +24,8 @@ class Verified:
 
     outputs: raw (n, rows, columns, channels) from Verilog. profiles: fields of PROFILE by inference and layer.
     cycles: of each inference, from its first input word to its last output word. speed: simulated cycles per second.
-    mismatches: inferences whose outputs differ from the golden model; mispredictions: inferences whose counters differ from
-    the cycle model's. layers: where the cycles went, by the hardware's counters. Without counters in the image
+    wrong: inferences whose outputs differ from the golden model; mispredicted: inferences whose counters differ from the
+    cycle model's. layers: where the cycles went, by the hardware's counters. Without counters in the image
     (compile --no-profile) there are no profiles, nothing to predict, and `layers` are the model's.
     """
 
@@ -34,9 +34,19 @@ class Verified:
     profiles: Profiles
     cycles: list[int]
     speed: float
-    mismatches: int
-    mispredictions: int
+    wrong: list[int]
+    mispredicted: list[int]
     layers: list[LayerCycles]
+
+    @property
+    def mismatches(self) -> int:
+        """How many are wrong."""
+        return len(self.wrong)
+
+    @property
+    def mispredictions(self) -> int:
+        """How many are mispredicted."""
+        return len(self.mispredicted)
 
     @property
     def agrees(self) -> bool:
@@ -77,7 +87,7 @@ def verify(image: Image, raw: Ints, progress: Callable[[int, int], None] | None 
         profiles=result.profiles,
         cycles=result.cycles,
         speed=result.total_cycles / result.seconds,
-        mismatches=int((result.outputs != model.outputs()).reshape(len(raw), -1).any(axis=1).sum()),
-        mispredictions=sum(real != due for real, due in zip(result.profiles, predicted, strict=True)) if profiled else 0,
+        wrong=np.flatnonzero((result.outputs != model.outputs()).reshape(len(raw), -1).any(axis=1)).tolist(),
+        mispredicted=[index for index, real in enumerate(result.profiles) if profiled and real != predicted[index]],
         layers=roofline.measured(model, result.profiles if profiled else predicted),
     )
