@@ -20,7 +20,7 @@ def run(name, seed, folder, *, simulator, stall):
 
 
 @pytest.mark.parametrize(
-    ("name", "stall"), [("tiny", 0.0), ("tiny", 0.4), ("up5k", 0.2), ("ecp5-25", 0.3), ("three-by-five", 0.2)]
+    ("name", "stall"), [("tiny", 0.0), ("tiny", 0.4), ("up5k", 0.2), ("ecp5-25", 0.3), ("three-by-five", 0.2), ("fours-odd", 0.3)]
 )
 def test_verilator(name, stall, tmp_path):
     assert run(name, 4, tmp_path, simulator="verilator", stall=stall) == 3

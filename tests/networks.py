@@ -27,7 +27,7 @@ ODD = {
         "four-at-once", groups=3, lanes=6, step_bits=2, table_words=4096, scan_width=4, drain_width=4, **SMALL
     ),
     "quads": Config("quads", groups=2, lanes=4, scan_width=4, count_bits=6, fifo_depth=4, **SMALL),
-    "fours": Config("fours", groups=8, lanes=8, drain_width=4, **SMALL),
+    "fours": Config("fours", groups=8, lanes=8, scan_width=4, drain_width=4, **SMALL),
     "fours-odd": Config("fours-odd", groups=3, lanes=5, weight_bits=3, drain_width=4, **SMALL),
     "fours-sparse": Config("fours-sparse", groups=4, lanes=2, step_bits=1, table_words=4096, drain_width=4, **SMALL),
     "broad": Config("broad", lanes=32, weight_bits=4, step_bits=3, table_words=2048, accumulator_bits=26, **SMALL),

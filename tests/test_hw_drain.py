@@ -12,7 +12,6 @@ from galton import arith, cycles
 from galton.config import WIDTHS
 from galton.format import SHIFTS, WORD_BYTES
 from galton_hw.drain import Drain
-from galton_hw.group import Group
 from galton_hw.norm import Norm
 
 CONFIG = circuits.DENSE
@@ -102,8 +101,11 @@ class Drained:
             ctx.set(dut.load.factor, 1 << SHIFTS[0])
             for channel, (bias, multiplier) in enumerate(zip(self.biases, self.multipliers, strict=True)):
                 ctx.set(dut.load.channel, channel)
-                for word, name in ((bias & 0xFFFFFFFF, dut.load.bias), (multiplier, dut.load.multiplier)):
-                    ctx.set(dut.load.word, word)
+                for place, word, name in (
+                    (dut.load.word, bias & 0xFFFFFFFF, dut.load.bias),
+                    (dut.load.second, multiplier, dut.load.multiplier),
+                ):
+                    ctx.set(place, word)
                     ctx.set(name, 1)
                     await ctx.tick()
                     ctx.set(name, 0)
@@ -123,7 +125,7 @@ class Drained:
 
         async def groups(ctx):
             """Words arrive `fetch_latency` cycles after their fetch, nonsense in all other cycles."""
-            on_the_way = [None] * (Group.fetch_latency - 1)
+            on_the_way = [None] * (Drain(self.config).fetch_latency - 1)
             async for _, _, fetch, word, drained in ctx.tick().sample(dut.fetch, dut.fetch_word, dut.row_drained):
                 on_the_way.append((fetch, self.accumulators[min(self.row, self.rows - 1)], word))
                 self.row += drained

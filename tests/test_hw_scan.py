@@ -159,7 +159,7 @@ def scanned(parsed, config, words, stall, seed):
         for y, index, word in table:
             ctx.set(dut.table_write, 1 << index)
             ctx.set(dut.table_address, y)
-            ctx.set(dut.table_word, word)
+            ctx.set(dut.table_words, [word] * ROW.words)
             await ctx.tick()
         ctx.set(dut.table_write, 0)
         ctx.set(dut.rest, 0)

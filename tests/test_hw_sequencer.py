@@ -86,7 +86,8 @@ def run(seed, profiles=True, config=CONFIG):
     if not profiles:
         engine.memory[: NETWORK.words] = NETWORK.pack(header | {"profile_base": 0})
     inputs = [engine.rng.getrandbits(32) for _ in range(header["input_words"] * INFERENCES)]
-    watched = {name: getattr(engine.dut, name) for name in WATCHED}
+    ports = ["second_address"] * (config.data_ports - 1)
+    watched = {name: getattr(engine.dut, name) for name in WATCHED + ports}
     memory = circuits.data_memory(engine.dut, engine.memory, seed, "owns_memory")
     others = [engine.run_layers, engine.divide, engine.count]
     transfers = streams.run(
@@ -105,14 +106,22 @@ def arrived(seen, name):
     return [(cycle["load_index"], cycle["read_data"]) for cycle in seen if cycle[name]]
 
 
+def pairs(image, seen, name):
+    """(index, both words) of every row or channel that came while `name` was set, over two ports at once."""
+    times = [time for time, cycle in enumerate(seen) if cycle[name]]
+    seconds = [int(image.program[seen[time - 1]["second_address"]]) for time in times]
+    return [(seen[time]["load_index"], [seen[time]["read_data"], second]) for time, second in zip(times, seconds, strict=True)]
+
+
 @pytest.mark.parametrize("profiles", [True, False], ids=["profiles", "no profiles"])
-@pytest.mark.parametrize("seed", range(3))
-def test_inferences(seed, profiles):
-    engine, image, inputs, transfers = run(seed, profiles)
+@pytest.mark.parametrize(("seed", "name"), [(0, "three-by-five"), (1, "three-by-five"), (2, "fours-odd"), (3, "fours-odd")])
+def test_inferences(seed, name, profiles):
+    config = networks.EVERY[name]
+    engine, image, inputs, transfers = run(seed, profiles, config)
     header, layers, seen = decode.header(image), decode.parse(image), engine.seen
 
     # Every accumulator word is swept once, before anything else.
-    assert [cycle["sweep_word"] for cycle in seen if cycle["sweep"]] == list(range(CONFIG.accumulator_words))
+    assert [cycle["sweep_word"] for cycle in seen if cycle["sweep"]] == list(range(config.accumulator_words))
 
     # The last input stands in memory, and both outputs are what stood in the output's place.
     count, base = header["input_words"], header["input_base"]
@@ -128,17 +137,24 @@ def test_inferences(seed, profiles):
         parsed = layers[number % len(layers)]
         part = seen[before:start]
         assert {name: seen[start]["layer"][name] for name in parsed.layer} == parsed.layer
-        for word in range(ROW.words):
-            mask = 1 << word
-            found = [(cycle["load_index"], cycle["read_data"]) for cycle in part if cycle["table_write"] & mask]
-            assert found == [(y, ROW.pack(row)[word]) for y, row in enumerate(parsed.rows)]
-        assert arrived(part, "load_bias") == list(enumerate((parsed.bias & 0xFFFFFFFF).tolist()))
-        assert arrived(part, "load_multiplier") == list(enumerate(parsed.multiplier.tolist()))
+        channels = list(zip((parsed.bias & 0xFFFFFFFF).tolist(), parsed.multiplier.tolist(), strict=True))
+        if config.data_ports == 2:
+            assert pairs(image, part, "table_write") == [(y, ROW.pack(row)) for y, row in enumerate(parsed.rows)]
+            assert all(cycle["table_write"] in (0, (1 << ROW.words) - 1) for cycle in part)
+            assert pairs(image, part, "load_multiplier") == [(index, list(both)) for index, both in enumerate(channels)]
+            assert [cycle["load_bias"] for cycle in part] == [cycle["load_multiplier"] for cycle in part]
+        else:
+            for word in range(ROW.words):
+                mask = 1 << word
+                found = [(cycle["load_index"], cycle["read_data"]) for cycle in part if cycle["table_write"] & mask]
+                assert found == [(y, ROW.pack(row)[word]) for y, row in enumerate(parsed.rows)]
+            for place, name in enumerate(("load_bias", "load_multiplier")):
+                assert arrived(part, name) == [(index, both[place]) for index, both in enumerate(channels)]
         assert all(cycle["load"] for cycle in part if cycle["load_bias"] or cycle["load_multiplier"])
         assert sum(cycle["divide"] for cycle in part) == parsed.layer["dynamic"]
         end = next(index for index in range(start, len(seen)) if not seen[index]["running"])
         counted = sum(cycle["counting"] for cycle in seen[before:end])
-        assert counted == cycles.setup(parsed) + end - start
+        assert counted == cycles.setup(parsed, image.config) + end - start
         assert seen[end]["layers_done"] == number % len(layers) + 1
         before = end
 

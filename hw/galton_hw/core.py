@@ -13,6 +13,7 @@ from galton.config import Config
 from galton.format import LAYER, MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, PROFILE, SHIFTS, WORD_BITS
 from galton_hw.counters import Counters
 from galton_hw.dispatch import Dispatch
+from galton_hw.distance import Distance
 from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
 from galton_hw.group import Group
@@ -68,6 +69,8 @@ class Core(wiring.Component):
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
         engine |= {"serializer": serializer} if serializer else {}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
+        ways = [Distance(config) for _ in groups] if config.group_distance else []
+        engine |= {f"way_{index}": way for index, way in enumerate(ways)}
         for name, part in engine.items():
             m.submodules[name] = ResetInserter(resting)(part)
 
@@ -79,10 +82,18 @@ class Core(wiring.Component):
             m.d.comb += serializer.layer.eq(sequencer.layer)
             wiring.connect(m, quantizer.o, serializer.i)
         wiring.connect(m, (serializer or quantizer).o, dispatch.i)
-        for index, group in enumerate(groups):
+        for index, group in enumerate(ways or groups):
             wiring.connect(m, dispatch.o[index], group.i)
+        for way, group in zip(ways, groups, strict=False):
+            wiring.connect(m, way.o, group.i)
+            m.d.comb += [
+                way.left.eq(group.left),
+                group.fetch.eq(way.group_fetch),
+                group.fetch_word.eq(way.group_fetch_word),
+                way.group_accumulators.eq(group.accumulators),
+            ]
         self._connect_memories(m, registers, sequencer, memory, scan, drain, groups, disabled, odd)
-        self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups)
+        self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups, ways)
         self._count(m, counters, registers, sequencer, quantizer, dispatch, groups)
         return m
 
@@ -131,7 +142,7 @@ class Core(wiring.Component):
             *(part.read_data.eq(memory.read_data) for part in (sequencer, drain)),
         ]
         if self.config.data_ports == 2:
-            m.d.comb += memory.scan_address.eq(scan.address)
+            m.d.comb += memory.scan_address.eq(Mux(sequencer.owns_memory, sequencer.second_address, scan.address))
         with m.Switch(host.select):
             with m.Case(MEMORY_DATA):
                 m.d.comb += host.read_data.eq(memory.read_data)
@@ -166,6 +177,7 @@ class Core(wiring.Component):
         dispatch: Dispatch,
         drain: Drain,
         groups: list[Group],
+        ways: list[Distance],
     ) -> None:
         """The layer's record to all that follow it, and what they tell each other."""
         layer, network = sequencer.layer, sequencer.network
@@ -177,12 +189,14 @@ class Core(wiring.Component):
             return field_in_word(LAYER, name, memory.read_data, self.config)
 
         static_factor = 1 << min(SHIFTS)
+        # The two words of a ROW or CHANNEL: from both ports at once, or one after the other from the only one.
+        pair = memory.read_data, memory.read_data if self.config.data_ports == 1 else memory.scan_data
         m.d.comb += [
             sequencer.finished.eq(drain.finished),
             scan.layer.eq(layer),
             scan.table_write.eq(sequencer.table_write),
             scan.table_address.eq(sequencer.load_index),
-            scan.table_word.eq(memory.read_data),
+            *(word.eq(source) for word, source in zip(scan.table_words, pair, strict=True)),
             quantizer.step.eq(divider.step),
             quantizer.residue.eq(layer.residue),
             quantizer.carry.eq(layer.carry),
@@ -196,7 +210,8 @@ class Core(wiring.Component):
             drain.load.bias.eq(sequencer.load_bias),
             drain.load.multiplier.eq(sequencer.load_multiplier),
             drain.load.channel.eq(sequencer.load_index),
-            drain.load.word.eq(memory.read_data),
+            drain.load.word.eq(pair[0]),
+            drain.load.second.eq(pair[1]),
             # A static layer's multipliers go through the product too: times 2^12, shifted back by 12.
             drain.load.factor.eq(Mux(layer.dynamic, divider.factor, static_factor)),
             drain.load.factor_shift.eq(Mux(layer.dynamic, layer.multiplier_shift, SHIFTS.index(min(SHIFTS)))),
@@ -216,13 +231,13 @@ class Core(wiring.Component):
             norm.signed_raw.eq(Mux(sequencer.loading, network.signed_input, layer.signed_output)),
             norm.dead_zone.eq(Mux(sequencer.loading, network.norm_dead_zone, layer.norm_dead_zone)),
         ]
-        for index, group in enumerate(groups):
+        for index, (group, near) in enumerate(zip(groups, ways or groups, strict=True)):
             m.d.comb += [
                 group.layer.eq(layer),
-                group.fetch.eq(drain.fetch[index] | sequencer.sweep),
-                group.fetch_word.eq(Mux(sequencer.sweep, sequencer.sweep_word, drain.fetch_word)),
+                near.fetch.eq(drain.fetch[index] | sequencer.sweep),
+                near.fetch_word.eq(Mux(sequencer.sweep, sequencer.sweep_word, drain.fetch_word)),
                 drain.rows_done[index].eq(group.rows_done),
-                drain.accumulators[index].eq(group.accumulators),
+                drain.accumulators[index].eq(near.accumulators),
             ]
 
     def _count(

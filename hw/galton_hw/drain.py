@@ -26,9 +26,6 @@ class Drain(wiring.Component):
     With drain_width 1, bundles are single activations, one a cycle. With drain_width 4 they are the next up to four channels of a
     vector, or of few groups' only vectors, one a cycle; in layers with a residual or a max-pool, one every second cycle.
 
-    The output may be written over the residual, word over word of equal shape: an activation is computed from the residual's at
-    its own place, whose word the reader took whole before; so a word, written once its last byte is known, is never read again.
-
     The reader of the residual is always ahead of the writer: accumulator and residual activation enter `Rescale` together, so the
     word of the latter was read before, and the output's word of the same offset is complete no earlier than `Rescale.latency`
     cycles after. So an output may lie over the residual. It may lie over the layer's input as far as rows that are `done` go: the
@@ -36,7 +33,7 @@ class Drain(wiring.Component):
 
     Members
     -------
-    rows_done: from each group. fetch, fetch_word: to each group. accumulators: from each group, Group.fetch_latency later.
+    rows_done: from each group. fetch, fetch_word: to each group. accumulators: from each group, `fetch_latency` later.
     row_drained: 1 in the cycle of a row's last fetch; finished: 1 once everything is written.
     turn, address, write, write_data, final, read_data: as in the Writer.
     load_*, factor*: as in Rescale.
@@ -45,9 +42,10 @@ class Drain(wiring.Component):
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
         self.wide = config.drain_width > 1
-        self.settle_cycles = 8 if self.wide else 11
+        self.fetch_latency = Group.fetch_latency + 2 * config.group_distance
+        self.settle_cycles = self.fetch_latency + (5 if self.wide else 8)
         """From a last fetch's end until nothing is on its way to the writer, and the word before the last one is counted."""
-        self.finish_cycles = 12 if self.wide else 17
+        self.finish_cycles = self.fetch_latency + (9 if self.wide else 14)
         """From a last fetch's end until the flushed word has been written and counted."""
         accumulators = data.ArrayLayout(signed(config.accumulator_bits), config.lanes)
         super().__init__(
@@ -88,7 +86,7 @@ class Drain(wiring.Component):
             m.d.sync += settled.eq(settled + 1)
 
         # Fetched words arrive just when the activations of the one before are used up.
-        fetched = [Signal(fetched_layout(config), name=f"fetched_{index}") for index in range(Group.fetch_latency)]
+        fetched = [Signal(fetched_layout(config), name=f"fetched_{index}") for index in range(self.fetch_latency)]
         m.d.sync += [
             fetched[0].eq(walk.fetched),
             fetched[0].lanes.eq(Mux(walk.yields, walk.fetched.lanes, 0)),

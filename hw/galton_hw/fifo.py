@@ -36,7 +36,7 @@ class Fifo(wiring.Component):
         written, taken, following = Signal(bits + 1), Signal(bits + 1), Signal(bits + 1)
         valid = Signal()
         m.d.comb += [
-            self.i.ready.eq((written - taken)[: bits + 1] != self.depth),
+            self.i.ready.eq((written ^ taken) != self.depth),
             self.o.valid.eq(valid),
             Value.cast(self.o.payload).eq(storage.read_data),
             storage.write.eq(self.i.valid & self.i.ready),

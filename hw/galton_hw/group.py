@@ -152,6 +152,7 @@ class Group(wiring.Component):
     Members
     -------
     rows_done: output rows whose sums are complete, modulo its range.
+    left: an event leaves the FIFO.
     entry, stolen: 1 in cycles in which an entry is issued, or held back for the drain.
     weight_*: host side of the weight memory, in cycles in which no inference runs; likewise table_*.
     """
@@ -168,6 +169,7 @@ class Group(wiring.Component):
             "fetch_word": In(ceil_log2(config.accumulator_words)),
             "accumulators": Out(data.ArrayLayout(signed(config.accumulator_bits), config.lanes)),
             "rows_done": Out(field_bits(LAYER, "output_rows")),
+            "left": Out(1),
             "entry": Out(1),
             "stolen": Out(1),
             "host": In(1),
@@ -189,7 +191,11 @@ class Group(wiring.Component):
         m.submodules.weights = weights = OnePortMemory(config.weight_words, config.entry_bits, self.tech)
         wiring.connect(m, wiring.flipped(self.i), fifo.i)
         wiring.connect(m, fifo.o, expander.i)
-        m.d.comb += [expander.layer.eq(self.layer), lanes.two_planes.eq(self.layer.two_planes)]
+        m.d.comb += [
+            self.left.eq(fifo.o.valid & fifo.o.ready),
+            expander.layer.eq(self.layer),
+            lanes.two_planes.eq(self.layer.two_planes),
+        ]
         if config.sparse:
             m.d.comb += [
                 expander.table_write.eq(self.table_write),

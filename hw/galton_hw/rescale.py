@@ -15,9 +15,10 @@ from galton_hw.multiplier import Multiplier, MultiplyAdd
 
 
 class LoadSignature(wiring.Signature):
-    """Channels on their way in, while no layer runs and `active` is 1: `bias` or `multiplier` writes `word` for `channel`.
+    """Channels on their way in, while no layer runs and `active` is 1: `bias` writes `word` for `channel`, `multiplier` what
+    `second` becomes.
 
-    The multiplier becomes (word * factor) >> SHIFTS[factor_shift]. Channels come in order, each with its multiplier last.
+    That is (second * factor) >> SHIFTS[factor_shift]. Channels come in order, the multiplier with the bias or later.
     """
 
     def __init__(self, config: Config) -> None:
@@ -28,6 +29,7 @@ class LoadSignature(wiring.Signature):
                 "multiplier": Out(1),
                 "channel": Out(ceil_log2(config.channels)),
                 "word": Out(TOTAL_BITS),
+                "second": Out(MULTIPLIER_BITS),
                 "factor": Out(MULTIPLIER_BITS),
                 "factor_shift": Out(2),
             }
@@ -227,7 +229,7 @@ class Rescale(wiring.Component):
                 self.raws[index].eq(part.raw),
             ]
         with m.If(load.active):
-            m.d.comb += [parts[0].accumulator.eq(load.factor), parts[0].multiplier.eq(load.word)]
+            m.d.comb += [parts[0].accumulator.eq(load.factor), parts[0].multiplier.eq(load.second)]
 
         valids = [Signal(name=f"valid_{index}") for index in range(self.latency)]
         lasts = [Signal(name=f"last_{index}", reset_less=True) for index in range(self.latency)]

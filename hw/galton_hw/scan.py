@@ -60,7 +60,7 @@ class Scan(wiring.Component):
                 "layer": In(layout(LAYER, config)),
                 "table_write": In(ROW.words),
                 "table_address": In(ceil_log2(config.rows)),
-                "table_word": In(WORD_BITS),
+                "table_words": In(data.ArrayLayout(WORD_BITS, ROW.words)),
                 "turn": In(1),
                 "address": Out(ceil_log2(config.data_words)),
                 "read_data": In(WORD_BITS),
@@ -78,7 +78,7 @@ class Scan(wiring.Component):
             m.d.comb += [
                 table.write.eq(self.table_write[word]),
                 table.write_address.eq(self.table_address),
-                table.write_data.eq(Cat(self.table_word[bit : bit + len(record[field.name])] for field, bit in fields)),
+                table.write_data.eq(Cat(self.table_words[word][bit : bit + len(record[field.name])] for field, bit in fields)),
                 table.read.eq(1),
                 table.read_address.eq(row),
                 Cat(record[field.name] for field, _ in fields).eq(table.read_data),

@@ -24,6 +24,7 @@ class Sequencer(wiring.Component):
     -------
     i, o: words of the input and output tensors.
     address, write, write_data, read_data: data memory, owned while `owns_memory`; a word comes a cycle after its address.
+    second_address: where the memory has two ports, of the other port, which then gives the second word of a ROW or CHANNEL.
     sweep, sweep_word: clear this accumulator word.
     running: the engine is out of reset; finished: its layer is done.
     layer_write, table_*, load_*: `read_data` is word number load_index of LAYER, of a row, or of a channel.
@@ -43,6 +44,7 @@ class Sequencer(wiring.Component):
                 "layer": Out(layout(LAYER, config)),
                 "owns_memory": Out(1),
                 "address": Out(address_bits),
+                **({"second_address": Out(address_bits)} if config.data_ports == 2 else {}),
                 "write": Out(1),
                 "write_data": Out(WORD_BITS),
                 "read_data": In(WORD_BITS),
@@ -73,7 +75,7 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
+        config, pairs = self.config, self.config.data_ports == 2
         m.submodules.network = network = RecordRegisters(NETWORK, config)
         m.submodules.layer = layer = RecordRegisters(LAYER, config)
         m.d.comb += [self.network.eq(network.fields), self.layer.eq(layer.fields)]
@@ -87,7 +89,7 @@ class Sequencer(wiring.Component):
         m.d.comb += self.layers_done.eq(layers_done)
 
         # A word that was asked for in one cycle is here in the next.
-        fetching = Signal()
+        fetching, both = Signal(), Signal()
         arrived, arrived_index, arrived_part = Signal(), Signal.like(index, reset_less=True), Signal(reset_less=True)
         m.d.sync += [arrived.eq(fetching), arrived_index.eq(index), arrived_part.eq(part)]
         m.d.comb += [
@@ -120,6 +122,10 @@ class Sequencer(wiring.Component):
         ]
         with m.If(take_place | step | (fetching & ~header)):
             m.d.sync += pointer.eq(Mux(take_place, place, up(pointer, take_place)))
+        if pairs:
+            m.d.comb += self.second_address.eq(pointer + 1)
+            with m.If(both & fetching):
+                m.d.sync += pointer.eq(pointer + 2)
         with m.If(take_count | step_words):
             m.d.sync += words.eq(Mux(take_count, count, down(words, take_count)))
         with m.If(take_profile | step_profile):
@@ -190,9 +196,10 @@ class Sequencer(wiring.Component):
                     m.next = "ROWS"
             with m.State("ROWS"):
                 # One ROW more than there are rows, and a cycle while the last word arrives.
-                m.d.comb += [fetching.eq(~ended), self.table_write.eq(Mux(arrived, 1 << arrived_part, 0))]
-                m.d.sync += [part.eq(~part), ended.eq(part & (index == layer.fields.input_rows))]
-                with m.If(part):
+                words_of = (1 << ROW.words) - 1 if pairs else 1 << arrived_part
+                m.d.comb += [fetching.eq(~ended), both.eq(1), self.table_write.eq(Mux(arrived, words_of, 0))]
+                m.d.sync += [part.eq(~part), ended.eq((part | pairs) & (index == layer.fields.input_rows))]
+                with m.If(part | pairs):
                     m.d.sync += index.eq(index + 1)
                 with m.If(ended):
                     m.d.sync += [index.eq(0), part.eq(0)]
@@ -207,12 +214,13 @@ class Sequencer(wiring.Component):
                 m.d.comb += [
                     self.load.eq(1),
                     fetching.eq(~ends),
-                    self.load_bias.eq(arrived & ~arrived_part),
-                    self.load_multiplier.eq(arrived & arrived_part),
+                    both.eq(1),
+                    self.load_bias.eq(arrived & (pairs | ~arrived_part)),
+                    self.load_multiplier.eq(arrived & (pairs | arrived_part)),
                 ]
                 with m.If(~ends):
                     m.d.sync += part.eq(~part)
-                    with m.If(part):
+                    with m.If(part | pairs):
                         m.d.sync += index.eq(index + 1)
                 with m.Else():
                     # The last multiplier is on its way through the product.

@@ -125,6 +125,11 @@ class Config:
         """Ports of the data memory: scan and drain take turns at one, or each has its own where either takes words at once."""
         return 2 if max(self.scan_width, self.drain_width) > 1 else 1
 
+    @property
+    def group_distance(self) -> int:
+        """Cycles on the way to a group, and back: on small chips there is no register."""
+        return int(self.groups > 2)
+
     def fetched_groups(self, group_channels: int) -> int:
         """Groups whose accumulators the drain takes at once: several, where all their channels fit one bundle of drain_width."""
         room = self.drain_width // group_channels if group_channels <= self.lanes else 1
@@ -183,7 +188,7 @@ CONFIGS = {
             channels=1024,
             drain_width=4,
         ),
-        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024),
+        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
     )
 }
 """The named configurations."""

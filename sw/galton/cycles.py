@@ -8,7 +8,8 @@ cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer
   start, later by every cycle that one before it took more than one: a cycle for each event that it makes.
 * dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
   full.
-* FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left.
+* FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left. Where
+  groups are at a distance, both take as many cycles more, and a fetch of the drain hits the walker as many cycles later.
 * expander: one segment a cycle into a register, which the walker empties from the next cycle on. Of an elementwise layer's vector
   it first takes the lanes, a bundle a cycle, once the walker has had the vector before for a cycle; its segments begin with the
   last one.
@@ -106,13 +107,16 @@ def waking(config: Config) -> int:
 
 def drain_finish(config: Config) -> int:
     """Cycles from the end of the last fetch to the layer's last cycle."""
-    return 17 if config.drain_width == 1 else 12
+    return (17 if config.drain_width == 1 else 12) + 2 * config.group_distance
 
 
-def setup(parsed: ParsedLayer) -> int:
-    """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs."""
-    rows = ROW.words * len(parsed.rows) + 1
-    channels = CHANNEL.words * len(parsed.bias) + LOAD_TAIL
+def setup(parsed: ParsedLayer, config: Config) -> int:
+    """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs.
+
+    A data memory of two ports gives both words of a ROW or CHANNEL at once.
+    """
+    rows = ROW.words // config.data_ports * len(parsed.rows) + 1
+    channels = CHANNEL.words // config.data_ports * len(parsed.bias) + LOAD_TAIL
     return LAYER.words + 1 + rows + (DIVISION if parsed.layer["dynamic"] else 0) + channels
 
 
@@ -247,13 +251,14 @@ class Plan:
             layer["ring_rows"],
             layer["output_rows"],
             self.config.fifo_depth,
+            self.config.group_distance,
             row.offsets,
             row.groups,
             row.last,
             row.end,
         )
         return {
-            "cycles": setup(self.parsed) + int(cycles) + drain_finish(self.config),
+            "cycles": setup(self.parsed, self.config) + int(cycles) + drain_finish(self.config),
             "events": int(trace.events[index]),
             "entries": int(events.entries.sum()),
             "fifo_stalls": int(fifo),
@@ -289,6 +294,7 @@ def walk(  # type: ignore[no-untyped-def]
     ring_rows,
     output_rows,
     fifo_depth,
+    distance,
     offsets,
     owner,
     last_fetch,
@@ -298,7 +304,7 @@ def walk(  # type: ignore[no-untyped-def]
 
     rows: (rows + 1, [segments, claim, done]). times, first, lengths, entries: see Events.
     target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
-    first_item: see FIRST_ITEM. offsets, owner, last_fetch, row_end: see Fetches.
+    first_item: see FIRST_ITEM. distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)
     # When the last fifo_depth items left each group's FIFO.
@@ -324,13 +330,13 @@ def walk(  # type: ignore[no-untyped-def]
             only = -1 if marker else target[event]
             for group in range(groups):
                 if only < 0 or only == group:
-                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1)
+                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1 + distance)
             fifo_stalls += leaves - time
             ready = 0
             for group in range(groups):
                 if only >= 0 and only != group:
                     continue
-                earliest = max(leaves + FIFO_LATENCY, popped[group] + 1)
+                earliest = max(leaves + FIFO_LATENCY + distance, popped[group] + 1)
                 if elementwise and not marker:
                     # The vector before has been copied from where this one's lanes are gathered.
                     earliest = max(earliest, copied[group])
@@ -351,7 +357,7 @@ def walk(  # type: ignore[no-untyped-def]
                     row, fetch = at_row[group], at_fetch[group]
                     while row < announced:
                         mine = owner[fetch, 0] <= group and group < owner[fetch, 1]
-                        cycle = begun[row] + offsets[fetch]
+                        cycle = begun[row] + offsets[fetch] + distance
                         if cycle > issued:
                             break
                         if mine and cycle > upto:

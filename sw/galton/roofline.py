@@ -88,7 +88,7 @@ def measured(model: Model, profiles: Sequence[Sequence[Profile]]) -> list[LayerC
             LayerCycles(
                 name=trace.name,
                 cycles=mean(counters, "cycles"),
-                setup=float(setup(plan.parsed)),
+                setup=float(setup(plan.parsed, plan.config)),
                 bound=float(np.mean([max(need.values()) for need in needs])),
                 demands={part: mean(needs, part) for part in PARTS},
                 stalls={name: mean(counters, name) for name in STALLS},

@@ -7,14 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galton.bench.cells import SPARSE
 from galton.bench.tables import words
 from galton.bench.tiny.tasks import MONTE_CARLO, QUOTED, Settings, Task
 from galton.bench.tiny.trials import Trial
 from galton.config import CONFIGS, Config
 
-SIMULATED: tuple[Config, ...] = (CONFIGS["asic"], SPARSE)
-"""Configurations without a device, large enough for every network, that verification adds."""
+SIMULATED: tuple[Config, ...] = (
+    CONFIGS["asic"],
+    Config(
+        "asic-sparse",
+        groups=2,
+        lanes=16,
+        step_bits=2,
+        accumulator_words=2048,
+        weight_words=1 << 15,
+        table_words=1 << 12,
+        data_words=1 << 15,
+        rows=512,
+        channels=1024,
+    ),
+)
+"""Configurations without a device, dense and sparse, large enough for every network, that verification adds."""
 ENOUGH = 3
 """Configurations that every network is verified on."""
 
