@@ -177,6 +177,7 @@ CONFIGS = {
         ),
         Config("up5k"),
         Config("ecp5-25", groups=2, weight_words=5632, data_words=10240),
+        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
         Config(
             "asic",
             groups=4,
@@ -188,7 +189,6 @@ CONFIGS = {
             channels=1024,
             drain_width=4,
         ),
-        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
     )
 }
 """The named configurations."""

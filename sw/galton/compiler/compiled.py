@@ -14,7 +14,6 @@ from rich.table import Table
 from galton.compiler.certify import Certificate
 from galton.compiler.fit import MemoryUse
 from galton.config import Config
-from galton.golden import run
 from galton.image import Image
 from galton.network import Ints, Network
 from galton.ranges import settle
@@ -45,8 +44,8 @@ class CompiledNetwork:
         """Write the image's file."""
         self.image.save(path)
 
-    def run(self, inputs: Any, *, out_of_range: str = "saturate", execute: Callable[[Image, Ints], Ints] = run) -> Any:
-        """Real outputs of the packed image for real inputs, by the golden model or whatever `execute` is.
+    def run(self, inputs: Any, *, out_of_range: str = "saturate", execute: Callable[[Image, Ints], Ints] | None = None) -> Any:
+        """Real outputs of the packed image for real inputs, by `execute`, or by the golden model.
 
         NumPy arrays are (n, rows, columns, channels); torch tensors are (n, channels, rows, columns), as for torch's own layers.
         Both may be (n, channels) where the network begins or ends with one pixel; outputs of one pixel always are. Of a network
@@ -56,6 +55,9 @@ class CompiledNetwork:
         Values that raw inputs cannot hold are cut, with a RangeWarning that counts them; with out_of_range="refuse" they are
         refused. Raises CalibrationError for those, for a wrong shape, and for values that are not finite.
         """
+        # Who only compiles need not wait for numba.
+        from galton import golden
+
         torch_like = hasattr(inputs, "detach")
         values = np.asarray(inputs.detach().cpu() if torch_like else inputs, dtype=np.float64)
         if values.ndim == 2 and self.network.input_shape[:2] == (1, 1):
@@ -66,7 +68,7 @@ class CompiledNetwork:
         values = values[:, None] if line else values
         raw, cut = self.network.cut_input(values)
         settle(cut, out_of_range)
-        outputs = execute(self.image, raw) * self.network.output_scale
+        outputs = (execute or golden.run)(self.image, raw) * self.network.output_scale
         if outputs.shape[1:3] == (1, 1):
             outputs = outputs[:, 0, 0, :]
         else:
