@@ -240,7 +240,11 @@ def test_a_dry_run_that_does_not_fit(capsys, files) -> None:
     assert (code, facts["fits"], facts["network"], facts["configuration"]) == (1, False, "wide", "ecp5-25")
     assert facts["memories"][0]["layers"] == [{"name": "wide", "used": 12000}]
     assert "the network needs 12000" in facts["problem"]
-    assert facts["ways"] == ["configuration ecp5-85 (boards ulx3s-85f, ecpix-5)", "configuration asic"]
+    assert facts["ways"] == [
+        "configuration ecp5-25-ternary",
+        "configuration ecp5-85 (boards ulx3s-85f, ecpix-5)",
+        "configuration asic",
+    ]
     code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "ecp5-25", "--dry-run")
     assert code == 1
     for way in facts["ways"]:

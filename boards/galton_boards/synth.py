@@ -71,6 +71,7 @@ DEVICES = {
     ),
 }
 """By configuration name."""
+DEVICES["ecp5-25-ternary"] = DEVICES["ecp5-25"]
 
 
 @dataclass(frozen=True)

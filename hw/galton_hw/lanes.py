@@ -24,6 +24,10 @@ def signed_weight(weight: Value, negative: Value, bits: int) -> Value:
     return Cat(*value, *[sign] * (bits - len(weight)))
 
 
+SHALLOW = 128
+"""Accumulator words that are kept in look-up tables: a block RAM of ECP5 has 512 of 36 bits at least."""
+
+
 class Lanes(wiring.Component):
     """accumulator[word] += counts * weights, or read and clear, one operation a cycle.
 
@@ -65,7 +69,8 @@ class Lanes(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.multipliers = multipliers = LaneMultipliers(config.lanes, self.tech)
-        m.submodules.memory = memory = TwoPortMemory(config.accumulator_words, config.accumulator_bits * config.lanes)
+        style = "block" if config.accumulator_words > SHALLOW else "distributed"
+        m.submodules.memory = memory = TwoPortMemory(config.accumulator_words, config.accumulator_bits * config.lanes, style)
 
         # 1: the entry is here.
         issued, cleared = Signal(), Signal()

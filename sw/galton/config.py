@@ -177,6 +177,15 @@ CONFIGS = {
         ),
         Config("up5k"),
         Config("ecp5-25", groups=2, weight_words=5632, data_words=10240),
+        Config(
+            "ecp5-25-ternary",
+            groups=2,
+            weight_bits=2,
+            accumulator_words=128,
+            weight_words=18432,
+            data_words=6144,
+            channels=1024,
+        ),
         Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
         Config(
             "asic",
@@ -193,8 +202,8 @@ CONFIGS = {
 }
 """The named configurations."""
 
-LARGEST_WEIGHT = min(config.wide_weight_limit for config in CONFIGS.values())
-"""What two planes hold in every named configuration."""
+LARGEST_WEIGHT = CONFIGS["up5k"].wide_weight_limit
+"""What two planes of 4 bits hold, as all named configurations but the ternary one have them."""
 
 BOARDS = {"icebreaker": "up5k", "ulx3s-25f": "ecp5-25", "ulx3s-85f": "ecp5-85", "ecpix-5": "ecp5-85"}
 """Boards that stand for a configuration."""

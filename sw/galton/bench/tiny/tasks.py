@@ -10,7 +10,7 @@ from galton.bench.settings import of as chosen
 
 Settings = Mapping[str, Any]
 
-CONFIGURATIONS = ("up5k", "ecp5-25", "ecp5-85")
+CONFIGURATIONS = ("up5k", "ecp5-25", "ecp5-25-ternary", "ecp5-85")
 """Those that tables are for unless told."""
 PUBLISHED: Settings = {"activations": "monte_carlo", "dynamic": True, "dead_zone": 0.0}
 """Activations as in the paper (arXiv 1905.12253): the remainder is carried, the step follows from the norm of the very input."""
@@ -45,7 +45,7 @@ TASKS = (
     Task("ic", "resnet8", "ResNet-8", 500),
     Task("kws", "kws", "DS-CNN", 400),
     Task("vww", "vww", "MobileNetV1 0.25", 250),
-    Task("ad", "toycar", "FC autoencoder", 500),
+    Task("ad", "toycar", "FC autoencoder", 500, settings={"ecp5-25-ternary": {"weight_limit": 1, "wide_last": False}}),
     Task("", "resnet20", "ResNet-20", 250, 1500),
     Task("", "vggsmall", "VggSmall", 250, 1500),
     Task("", "lenet5", "LeNet-5", 500, 2000),
