@@ -69,7 +69,7 @@ BAD = {
     "strings": (["a"], "Calibration batch 0 is str, expected a tensor"),
     "nan": ([IMAGES, broken(float("nan"))], r"Calibration batch 1 has nan at \[1, 0, 2, 3\], expected finite numbers"),
     "infinite": (broken(-float("inf")), r"Calibration batch 0 has -inf at \[1, 0, 2, 3\]"),
-    "three dimensions": (IMAGES[0], r"Calibration batch 0 has shape \(2, 3, 4\), expected \(n, channels, rows, columns\) or"),
+    "five dimensions": (IMAGES[None], r"Calibration batch 0 has shape \(1, 5, 2, 3, 4\), expected \(n, channels, rows"),
     "change": ([IMAGES, IMAGES[:, :1]], r"Calibration batch 1 has shape \(5, 1, 3, 4\), expected \(n, 2, 3, 4\)"),
     "complex": (IMAGES.to(torch.complex64), "Calibration batch 0 is complex"),
 }

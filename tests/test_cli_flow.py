@@ -211,10 +211,16 @@ def test_simulate_agrees_and_reports_counters(capsys, folder, network) -> None:
 
 @pytest.mark.cosim
 def test_simulate_notices_a_difference(capsys, folder, network, monkeypatch) -> None:
-    from galton import golden
+    from galton_sim import simulate
 
-    truth = golden.run
-    monkeypatch.setattr(golden, "run", lambda image, raw: truth(image, raw) + (np.arange(len(raw)) == 2)[:, None, None, None])
+    truth = simulate.simulate
+
+    def faulty(*arguments, **options):
+        found = truth(*arguments, **options)
+        found.outputs[2] += 1
+        return found
+
+    monkeypatch.setattr(simulate, "simulate", faulty)
     assert call(capsys, "compile", network, "--target", "tiny", "-o", folder / "tiny.galton")[0] == 0
     code, out, _ = call(capsys, "simulate", folder / "tiny.galton", folder / "inputs.npy", "--json")
     assert code == 1
