@@ -1,5 +1,6 @@
 """The lanes under any sequence of entries, clears and idle cycles, against sums in Python."""
 
+from dataclasses import replace
 from random import Random
 
 import circuits
@@ -14,13 +15,14 @@ WORDS = 6
 """Few words, so that operations meet; the contract forbids only to clear a word in the cycle after an update or clear of it."""
 
 
-def draw(rng, two_planes, busy, pixel):
+def draw(rng, two_planes, busy, pixel, apart):
     """(stimulus, operation) of each cycle; an operation is ("add", word, [values]), ("clear", word) or None.
 
-    pixel: words from tap to tap of an elementwise layer, 0 for other layers.
+    pixel: words from tap to tap of an elementwise layer, 0 for other layers. apart: how many cycles after an update
+    a word is not cleared.
     """
     bits, lanes = CONFIG.weight_bits, CONFIG.lanes
-    found, word, high, entry, updated, counts = [], None, 0, rng.getrandbits(CONFIG.entry_bits), None, None
+    found, word, high, entry, updated, counts = [], None, 0, rng.getrandbits(CONFIG.entry_bits), [None] * apart, None
     for _ in range(400):
         offered = [{"magnitude": rng.getrandbits(8), "negative": rng.getrandbits(1)} for _ in range(lanes)]
         stimulus, operation = {"entry": entry, "word": rng.randrange(WORDS), "counts": offered}, None
@@ -39,15 +41,15 @@ def draw(rng, two_planes, busy, pixel):
             values = [(-count["magnitude"] if count["negative"] else count["magnitude"]) for count in counts]
             shift = bits if high else 0
             operation = ("add", word, [(value << shift) * weight for value, weight in zip(values, weights, strict=True)])
-            updated = word
+            updated.append(word)
             high = two_planes and not high
             word += 0 if high else pixel or 1
-        elif stimulus["word"] != updated and rng.random() < 0.5:
+        elif stimulus["word"] not in updated[-apart:] and rng.random() < 0.5:
             stimulus["clear"] = 1
             operation = ("clear", stimulus["word"])
-            updated = stimulus["word"]
+            updated.append(stimulus["word"])
         else:
-            updated = None
+            updated.append(None)
         found.append((stimulus, operation))
     return found
 
@@ -55,13 +57,16 @@ def draw(rng, two_planes, busy, pixel):
 @pytest.mark.parametrize("two_planes", [0, 1], ids=["one plane", "two planes"])
 @pytest.mark.parametrize("busy", [0.4, 0.9])
 @pytest.mark.parametrize("pixel", [0, 1, 3])
-def test_lanes(two_planes, busy, pixel):
-    cycles = draw(Random(f"{two_planes} {busy} {pixel}"), two_planes, busy, pixel)
-    latency = Group.fetch_latency
+@pytest.mark.parametrize("groups", [2, 3], ids=["near", "at a distance"])
+def test_lanes(two_planes, busy, pixel, groups):
+    dut = Lanes(replace(CONFIG, groups=groups))
+    cycles = draw(Random(f"{two_planes} {busy} {pixel}"), two_planes, busy, pixel, dut.latency - 2)
+    latency = dut.latency
+    assert latency == Group.fetch_latency + (groups == 3)
     # Layers that are not elementwise have a pixel, too, which says nothing there.
     layer = {"two_planes": two_planes, "elementwise": pixel > 0, "pixel": pixel or 5}
     stimuli = [{**layer, **stimulus} for stimulus, _ in cycles] + [{}] * latency
-    seen = circuits.run(Lanes(CONFIG), stimuli, ["accumulators"], idle={"issue": 0, "clear": 0, "load": 0})
+    seen = circuits.run(dut, stimuli, ["accumulators"], idle={"issue": 0, "clear": 0, "load": 0})
     sums = [[0] * CONFIG.lanes for _ in range(CONFIG.accumulator_words)]
     cleared = 0
     for time, (_, operation) in enumerate(cycles):

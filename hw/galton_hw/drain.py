@@ -42,7 +42,7 @@ class Drain(wiring.Component):
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
         self.wide = config.drain_width > 1
-        self.fetch_latency = Group.fetch_latency + 2 * config.group_distance
+        self.fetch_latency = Group.fetch_latency + 3 * config.group_distance
         self.settle_cycles = self.fetch_latency + (5 if self.wide else 8)
         """From a last fetch's end until nothing is on its way to the writer, and the word before the last one is counted."""
         self.finish_cycles = self.fetch_latency + (9 if self.wide else 14)

@@ -158,6 +158,7 @@ class Group(wiring.Component):
     """
 
     fetch_latency = 3
+    """One more at a distance."""
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech

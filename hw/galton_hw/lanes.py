@@ -33,7 +33,8 @@ class Lanes(wiring.Component):
 
     Pipeline, counted from the cycle of `issue` or `clear`: 1 the entry arrives, weights get their counts' signs and their plane;
     2 multiply, read the accumulators; 3 add and write back. A word written in the cycle before is forwarded, so that the same
-    word can be hit in every cycle.
+    word can be hit in every cycle. Groups at a distance are large, too: products and accumulators go through one more register
+    before they are added, and words of the two cycles before are forwarded.
 
     Members
     -------
@@ -42,12 +43,13 @@ class Lanes(wiring.Component):
     issue: an entry of the segment at hand, whose weights arrive in `entry` a cycle later; `first` of the segment; `high` plane.
     entry: weights, lane 0 lowest, then the step. Of 8-bit weights and of high planes the most negative one is not legal.
     word: with `first`, accumulator word of the segment; with `clear`, the word to read and clear, which is not that of the
-        cycle before.
-    accumulators: the word as it was, three cycles after `clear`.
+        cycle before, at a distance of the two cycles before.
+    accumulators: the word as it was, `latency` cycles after `clear`.
     """
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
+        self.latency = 3 + config.group_distance
         super().__init__(
             {
                 "two_planes": In(1),
@@ -108,25 +110,36 @@ class Lanes(wiring.Component):
         m.d.sync += [read.write.eq(issued | cleared), read.clear.eq(cleared), read.word.eq(here)]
         m.d.comb += [memory.read.eq(1), memory.read_address.eq(read.word)]
 
-        # 3: add, write.
-        add, last = Signal.like(read), Signal.like(read)
-        forward = Signal()
-        m.d.sync += [add.eq(read), last.eq(add)]
-        m.d.comb += [
-            forward.eq(last.write & (last.word == add.word)),
-            memory.write.eq(add.write),
-            memory.write_address.eq(add.word),
-        ]
-        stored = data.View(self.accumulators.shape(), memory.read_data)
+        # 3: add, write; at a distance a cycle later.
+        arrived = [read]
+        stored, products = Value.cast(memory.read_data), multipliers.products
+        if config.group_distance:
+            arrived.append(Signal.like(read, name="arrived"))
+            held = Signal(len(stored), reset_less=True)
+            held_products = Signal(products.shape(), reset_less=True)
+            m.d.sync += [arrived[1].eq(read), held.eq(stored), held_products.eq(products)]
+            stored, products = held, held_products
+        add = Signal.like(read)
         sums = Signal(self.accumulators.shape())
-        last_sums = Signal.like(sums, reset_less=True)
-        m.d.sync += last_sums.eq(sums)
-        m.d.comb += memory.write_data.eq(sums)
+        m.d.sync += add.eq(arrived[-1])
+        m.d.comb += [memory.write.eq(add.write), memory.write_address.eq(add.word), memory.write_data.eq(sums)]
+        stored = data.View(self.accumulators.shape(), stored)
+        # What has been written since the word was read goes before it, and the newest before all.
+        current: list[Value] = list(stored)
+        written = [(add, sums)]
+        for index in range(len(arrived)):
+            last, last_sums = (
+                Signal.like(read, name=f"last_{index}"),
+                Signal.like(sums, name=f"last_sums_{index}", reset_less=True),
+            )
+            m.d.sync += [last.eq(written[-1][0]), last_sums.eq(written[-1][1])]
+            written.append((last, last_sums))
+        for last, last_sums in reversed(written[1:]):
+            current = [Mux(last.write & (last.word == add.word), new, old) for new, old in zip(last_sums, current, strict=True)]
         for lane in range(config.lanes):
-            current = Mux(forward, last_sums[lane], stored[lane])
-            # A word is never cleared in the cycle after it was written: the marker that frees a row comes in between.
+            # A word is never cleared so soon after it was written: the marker that frees a row comes in between.
             m.d.comb += [
                 self.accumulators[lane].eq(stored[lane]),
-                sums[lane].eq(Mux(add.clear, 0, current + multipliers.products[lane])),
+                sums[lane].eq(Mux(add.clear, 0, current[lane] + products[lane])),
             ]
         return m

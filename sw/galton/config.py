@@ -127,7 +127,7 @@ class Config:
 
     @property
     def group_distance(self) -> int:
-        """Cycles on the way to a group, and back: on small chips there is no register."""
+        """Cycles on the way to a group, back, and within its lanes: on small chips there is no register."""
         return int(self.groups > 2)
 
     def fetched_groups(self, group_channels: int) -> int:

@@ -107,7 +107,7 @@ def waking(config: Config) -> int:
 
 def drain_finish(config: Config) -> int:
     """Cycles from the end of the last fetch to the layer's last cycle."""
-    return (17 if config.drain_width == 1 else 12) + 2 * config.group_distance
+    return (17 if config.drain_width == 1 else 12) + 3 * config.group_distance
 
 
 def setup(parsed: ParsedLayer, config: Config) -> int:
