@@ -19,11 +19,9 @@ cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +30,7 @@ from galton.config import Config
 from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
 from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, ROW, WORD_BYTES
 from galton.image import Image
+from galton.loops import compiled
 from galton.network import Ints
 
 FIRST_ITEM = {1: 6, 4: 7}
@@ -275,9 +274,6 @@ class Plan:
             "scan": int(events.lengths.sum()),
             "drain": self.fetches.end * self.parsed.layer["output_rows"],
         }
-
-
-compiled: Callable[..., Any] = numba.njit(cache=True)
 
 
 @compiled

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galton.format import FRACTION_BITS, TOTAL_BITS, WORD_BYTES
+from galton.loops import released
 
 Numbers = NDArray[Any]
 
-compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)
 inlined: Callable[..., Any] = numba.njit(inline="always")
 """Calls would copy all of `Steps`. Its arrays are taken out once: each time costs two atomic counts."""
 
@@ -87,7 +87,7 @@ def byte(value: int, signed: bool) -> int:
     return value - 256 if signed and value > 127 else value
 
 
-@compiled
+@released
 def layer(
     s: Steps, memory: Numbers, steps: Numbers, multipliers: Numbers, counts: Numbers, saturations: Numbers, traced: bool
 ) -> None:
@@ -157,7 +157,7 @@ def layer(
                 data[s.output_base + size - rest + place] = gathered[place] if place < rest else 0
 
 
-@compiled
+@released
 def add(accumulators: Numbers, base: int, weights: Numbers, first: int, size: int, count: int) -> None:
     """Add `size` weights times a count to as many accumulators."""
     target, source = accumulators[base : base + size], weights[first : first + size]

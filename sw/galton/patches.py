@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galton import processors
-from galton.quantizers.gptq import released
+from galton.loops import released
 from galton.quantizers.moments import Rows
 
 ROWS = 24_000

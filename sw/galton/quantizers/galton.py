@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from galton import processors
 from galton.errors import GaltonError
+from galton.loops import compiled, released
 from galton.quantizers import Options
-from galton.quantizers.gptq import compiled, factor, released, spread
+from galton.quantizers.gptq import factor, spread
 from galton.quantizers.moments import damped, of, regress
 
 Reals = NDArray[np.float64]

@@ -6,13 +6,10 @@ behind it move by -(e / U_jj) U_j. A price of a non-zero drops a weight whose ke
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from galton.loops import compiled
 from galton.quantizers import Options
 from galton.quantizers.moments import damped, of, regress
 from galton.quantizers.nearest import best_step
@@ -21,9 +18,6 @@ Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DAMPING = 0.01
-compiled: Callable[..., Any] = numba.njit(cache=True)
-released: Callable[..., Any] = numba.njit(cache=True, nogil=True)
-"""Compiled, and other threads may run meanwhile."""
 
 
 def quantize(weights: Reals, options: Options) -> tuple[Ints, Reals]:

@@ -10,21 +10,17 @@ method: O(N m^2) for a neuron of N weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from galton.errors import GaltonError
+from galton.loops import compiled
 from galton.quantizers import Options
 from galton.quantizers.moments import of
 from galton.quantizers.nearest import best_step, round_to
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
-compiled: Callable[..., Any] = numba.njit(cache=True)
 
 RANK = 24
 """Most directions that `quantize` keeps unless told."""
