@@ -69,6 +69,14 @@ DEVICES = {
         cells={"logic": "TRELLIS_COMB", "ram": "DP16KD", "dsp": "MULT18X18D", "registers": "TRELLIS_FF"},
         clock=60.0,
     ),
+    "ecp5-85": Device(
+        tech="generic",
+        synthesis="synth_ecp5 -top top",
+        router="nextpnr-ecp5",
+        arguments=("--85k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
+        cells={"logic": "TRELLIS_COMB", "ram": "DP16KD", "dsp": "MULT18X18D", "registers": "TRELLIS_FF"},
+        clock=60.0,
+    ),
 }
 """By configuration name."""
 DEVICES["ecp5-25-ternary"] = DEVICES["ecp5-25"]
