@@ -8,6 +8,7 @@ from networks import random_inputs, random_network
 
 from galton.compiler import compile
 from galton.config import named
+from galton.format import boot_word
 from galton_boards import synth
 from galton_boards.netlist import netlist
 from galton_hw.fifo import Fifo
@@ -52,9 +53,10 @@ def test_limits_are_within_the_device(name):
 
 
 @pytest.mark.build
-def test_the_link_is_small(tmp_path):
-    used = synth.packed(SerialLink(24, board=1, clock=24e6), synth.DEVICES["up5k"], tmp_path)
-    assert all(0 <= used[kind] <= limit for kind, limit in synth.limits("link").items())
+@pytest.mark.parametrize(("name", "boot"), [("link", None), ("link-boot", (0x100000, boot_word(0x12345678)))])
+def test_the_link_is_small(name, boot, tmp_path):
+    used = synth.packed(SerialLink(24, board=1, clock=24e6, boot=boot), synth.DEVICES["up5k"], tmp_path)
+    assert all(0 <= used[kind] <= limit for kind, limit in synth.limits(name).items())
     assert used["logic"] > 200
 
 
