@@ -1,6 +1,7 @@
 """`galton build` and `galton boards`: steps, cache, records, answers; whole builds against their limits in the build tier."""
 
 import json
+import re
 
 import pytest
 
@@ -160,13 +161,19 @@ def test_a_board_has_its_pins_its_pll_and_its_chip(name, monkeypatch):
     board = boards.find(name)
     platform = top.platform(board)
     device = of_platform(platform)
-    monkeypatch.setattr(top, "LinkedCore", lambda config, *arguments, **options: SerialLink(**options))
+    monkeypatch.setattr(top, "LinkedCore", lambda config, tech, *, boot, **shown: SerialLink(**shown, boot=(boot, 0)))
     plan = platform.prepare(top.Top(board, device.tech), "top", emit_src=False)
     pins = plan.files[f"top.{device.family.constraints}"]
     assert f"{board.clock / 1e6:.1f}" in pins or str(board.clock) in pins
-    leds_and_lines = len(board.leds) + len(board.high) + 3
-    assert sum(line.startswith(("set_io", "LOCATE")) for line in pins.splitlines()) == leds_and_lines
-    assert ("SB_PLL40" in plan.files["top.il"]) == (device.router == "nextpnr-ice40")
+    found = {
+        line.split()[2 if "LOCATE" in line else 1].strip('"') for line in pins.splitlines() if re.match("set_io|LOCATE", line)
+    }
+    ice40 = device.router == "nextpnr-ice40"
+    flash = {name.rpartition("__")[0].rpartition("__")[2] for name in found if "flash" in name}
+    assert flash - {"wp", "hold"} == {"cs", "copi", "cipo"} | ({"clk"} if ice40 else set())
+    assert len(found) == len(flash) + len(board.leds) + len(board.high) + 3
+    assert ("USRMCLK" in plan.files["top.il"]) != ice40
+    assert ("SB_PLL40" in plan.files["top.il"]) == ice40
     assert device.router in FAMILIES
 
 

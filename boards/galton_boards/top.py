@@ -20,11 +20,12 @@ ICE40_PLL_PADS = {"SG48"}
 
 
 def linked_core(board: Board, tech: str = "generic") -> LinkedCore:
-    """The part of a board's top that no vendor makes: a core behind rx and tx, as simulated and as built.
+    """The part of a board's top that no vendor makes: a core behind rx, tx and the flash, as simulated and as built.
 
     tech: as in Core.
     """
-    return LinkedCore(board.config, tech, divider=board.divider, board=board.number, clock=board.clock)
+    shown = {"divider": board.divider, "board": board.number, "clock": board.clock}
+    return LinkedCore(board.config, tech, boot=board.flash.offset, **shown)
 
 
 def platform(board: Board) -> Any:
@@ -50,6 +51,11 @@ def ports(platform: Any, names: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def family(platform: Any) -> str:
+    """The chips that a platform is of, as in pll.FAMILIES."""
+    return "ice40" if platform.device.startswith("iCE40") else "ecp5"
+
+
 class Clock(Elaboratable):
     """Domain `sync` from the board's oscillator by a PLL, in reset until the PLL has locked.
 
@@ -62,10 +68,10 @@ class Clock(Elaboratable):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         source = platform.request(platform.default_clk, dir="-")
-        family = "ice40" if hasattr(platform, "hfosc_div") or platform.device.startswith("iCE40") else "ecp5"
-        way = pll.settings(family, platform.default_clk_frequency, self.frequency)
+        chips = family(platform)
+        way = pll.settings(chips, platform.default_clk_frequency, self.frequency)
         clock, locked = Signal(name="clock"), Signal(name="locked")
-        if family == "ice40":
+        if chips == "ice40":
             pad = platform.package in ICE40_PLL_PADS
             if pad:
                 reference = {"io_PACKAGEPIN": source.io}
@@ -114,7 +120,7 @@ class Clock(Elaboratable):
 class Top(Elaboratable):
     """A board's whole design, for its platform.
 
-    The LED `ready` is on once the clock runs, `error` after a request with an error.
+    The LED `ready` is on once the chip is configured, `error` after a request with an error, and after a failed boot.
     """
 
     def __init__(self, board: Board, tech: str) -> None:
@@ -130,9 +136,25 @@ class Top(Elaboratable):
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
         m.d.comb += [linked.rx.eq(rx.i), tx.o.eq(linked.tx)]
-        shown = {"ready": Const(1), "error": linked.error}
+        self._flash(m, platform, linked.flash)
+        shown = {"ready": Const(1), "error": linked.error | linked.boot_failed}
         values = {resource: shown[led] for led, resource in board.leds.items()} | dict.fromkeys(board.high, Const(1))
         for name, port in ports(platform, values).items():
             m.submodules[f"pin_{name.replace(':', '_')}"] = pin = io.Buffer("o", port)
             m.d.comb += pin.o.eq(values[name])
         return m
+
+    def _flash(self, m: Module, platform: Any, flash: Any) -> None:
+        """The flash's pins; on ECP5 its clock is a pin of the configuration logic, behind a cell of its own."""
+        pins = platform.request(self.board.flash.resource, 0, dir="-")
+        driven = {"cs": flash.cs, "copi": flash.copi, "wp": Const(0), "hold": Const(0)}
+        if family(platform) == "ecp5":
+            m.submodules.flash_clk = Instance("USRMCLK", i_USRMCLKI=flash.clk, i_USRMCLKTS=Const(0))
+        else:
+            driven["clk"] = flash.clk
+        for name, value in driven.items():
+            if hasattr(pins, name):
+                m.submodules[f"flash_{name}"] = pin = io.Buffer("o", getattr(pins, name))
+                m.d.comb += pin.o.eq(value)
+        m.submodules.flash_cipo = cipo = io.Buffer("i", pins.cipo)
+        m.d.comb += flash.cipo.eq(cipo.i)
