@@ -29,7 +29,7 @@ WORD = st.integers(0, (1 << 32) - 1)
 class ModelLine:
     """A line to the model of a board; `spoil` changes what goes either way."""
 
-    name, speed = "the model", 1e6
+    name, speed, patience = "the model", 1e6, 0.2
 
     def __init__(self, bus: Bus | None = None, spoil=lambda data: data):
         self.bus = bus or Bus()
@@ -50,7 +50,7 @@ class ModelLine:
 class Replies:
     """A line that gives one reply to each request, whatever it is."""
 
-    name, speed = "the line", 1e6
+    name, speed, patience = "the line", 1e6, 0.2
 
     def __init__(self, *replies):
         self.replies = list(replies)

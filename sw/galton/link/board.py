@@ -26,7 +26,7 @@ from galton.format import (
 )
 from galton.image import Image
 from galton.link.blocks import read_requests, write_requests
-from galton.link.exchange import ATTEMPTS, PATIENCE, Exchange
+from galton.link.exchange import ATTEMPTS, Exchange
 from galton.link.frames import Request
 from galton.link.line import Line
 from galton.words import Memory, check_inputs, input_words, memories, profiles, real_outputs
@@ -63,12 +63,12 @@ class Board:
     What is written to memories and control may be written again, so a request whose answer is lost is repeated. Words of an input
     may not: after any trouble the core is disabled, forgets what it had, and the inference begins anew.
 
-    Parameters: `line`; `attempts` at each request or inference; `patience` in seconds, see PATIENCE.
+    Parameters: `line`; `attempts` at each request or inference; `patience` in seconds, by default the line's.
     Every method raises NoAnswer where the board is silent, LinkError where the line disturbs all attempts, PortError where the
     line is gone.
     """
 
-    def __init__(self, line: Line, *, attempts: int = ATTEMPTS, patience: float = PATIENCE) -> None:
+    def __init__(self, line: Line, *, attempts: int = ATTEMPTS, patience: float | None = None) -> None:
         self.name, self.attempts = line.name, attempts
         self.exchange = Exchange(line, attempts, patience)
         self.identity: Identity | None = None
@@ -84,8 +84,8 @@ class Board:
         """Give the line back. The board keeps what it has."""
         self.exchange.line.close()
 
-    def identify(self) -> Identity:
-        """What is there. Raises WrongBoard for anything but a board of this version of the link."""
+    def identify(self, number: int | None = None) -> Identity:
+        """What is there. Raises WrongBoard for anything but a board of this version of the link, and of kind `number` if given."""
         about = self.exchange.ask(Request(LINK_REGISTERS["board"]))
         board = BOARD.unpack(about.words)
         if board["version"] != LINK_VERSION:
@@ -96,6 +96,10 @@ class Board:
         core, digest = self.exchange.ask(Request(REGISTERS["identity"], 2, moving=True)).words
         if core != IDENTITY:
             raise WrongBoard(f"The core at {self.name} says {core:#010x}, not {IDENTITY:#010x}: it is no Galton core")
+        if number not in (None, board["board"]):
+            raise WrongBoard(
+                f"The board at {self.name} is of kind {board['board']}, not {number}: look at which board is plugged in"
+            )
         failed = bool(about.fields["boot_failed"])
         self.identity = Identity(board["board"], digest, board["clock"] * 10e3, failed)
         return self.identity
@@ -140,12 +144,7 @@ class Board:
 
         `progress` is called with (words written, words).
         """
-        identity = self.identity or self.identify()
-        if identity.digest != image.config.digest:
-            raise WrongBoard(
-                f"The board at {self.name} has configuration digest {identity.digest:08x}, the image is for "
-                f"{image.config.name} ({image.config.digest:08x}): compile the network for this board's configuration"
-            )
+        self._expect(image)
         self.image = None
         loads = memories(image)
         total, before = sum(len(load.words) for load in loads), 0
@@ -158,6 +157,25 @@ class Board:
             self.write(load.select, load.address, load.words, chunks=load.chunks, progress=report)
             before += len(load.words)
         self.image = image
+
+    def attach(self, image: Image) -> None:
+        """Go on with an image that the board has, from its flash or from whoever loaded it; programs are compared, weights not.
+
+        Raises WrongBoard as `load` does, LinkError where the board has another program. Stops the core.
+        """
+        self._expect(image)
+        if self.read(MEMORY_DATA, 0, len(image.program)) != image.program.tolist():
+            raise LinkError(f"The board at {self.name} does not hold {image.meta['network']}: load it")
+        self.image = image
+
+    def _expect(self, image: Image) -> None:
+        """Raise WrongBoard where the core is of another configuration than the image."""
+        identity = self.identity or self.identify()
+        if identity.digest != image.config.digest:
+            raise WrongBoard(
+                f"The board at {self.name} has configuration digest {identity.digest:08x}, the image is for "
+                f"{image.config.name} ({image.config.digest:08x}): compile the network for this board's configuration"
+            )
 
     def run(self, raw: NDArray[Any], *, limit: float = LIMIT, progress: Progress | None = None) -> Results:
         """Run raw inputs (n, rows, columns, channels) through the image that was loaded.
