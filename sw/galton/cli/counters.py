@@ -27,6 +27,7 @@ def command(port: str, baud: int, kind: str | None, as_json: bool) -> int:
     status = facts["status"]
     out.print(f"{'busy' if status['busy'] else 'at rest'}, {status['layer']} layers done{', saturated' * status['saturated']}")
     rows = table("Counters of the last inference", "counter", "value>", "")
+    rows.columns[-1].no_wrap = False
     for field in PROFILE.fields:
         rows.add_row(field.name, f"{facts['counters'][field.name]:,}", field.doc)
     out.print(rows)

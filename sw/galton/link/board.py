@@ -50,10 +50,12 @@ class Identity:
 @dataclass
 class Results:
     """outputs: raw (n, rows, columns, channels) in real channel order. profiles[n][layer]: fields of format.PROFILE, each layer's
-    own share; none where the image keeps none. statuses[n]: fields of format.STATUS."""
+    own share; none where the image keeps none. counters[n]: the same of all layers together. statuses[n]: fields of
+    format.STATUS."""
 
     outputs: NDArray[np.int64]
     profiles: list[list[dict[str, int]]]
+    counters: list[dict[str, int]]
     statuses: list[dict[str, int]]
 
 
@@ -85,7 +87,7 @@ class Board:
         self.exchange.line.close()
 
     def identify(self, number: int | None = None) -> Identity:
-        """What is there. Raises WrongBoard for anything but a board of this version of the link, and of kind `number` if given."""
+        """What is there. Raises WrongBoard for anything but a board of this version of the link, of kind `number` if given."""
         about = self.exchange.ask(Request(LINK_REGISTERS["board"]))
         board = BOARD.unpack(about.words)
         if board["version"] != LINK_VERSION:
@@ -97,9 +99,7 @@ class Board:
         if core != IDENTITY:
             raise WrongBoard(f"The core at {self.name} says {core:#010x}, not {IDENTITY:#010x}: it is no Galton core")
         if number not in (None, board["board"]):
-            raise WrongBoard(
-                f"The board at {self.name} is of kind {board['board']}, not {number}: look at which board is plugged in"
-            )
+            raise WrongBoard(f"The board at {self.name} is of kind {board['board']}, not {number}: is it the right port?")
         failed = bool(about.fields["boot_failed"])
         self.identity = Identity(board["board"], digest, board["clock"] * 10e3, failed)
         return self.identity
@@ -188,10 +188,11 @@ class Board:
         image = self.image
         check_inputs(image, raw)
         header, layers = decode.header(image), len(image.meta["layers"])
-        results = Results(np.zeros(0, np.int64), [], [])
+        results = Results(np.zeros(0, np.int64), [], [], [])
         outputs = np.zeros((len(raw), header["output_words"]), np.uint32)
         for index, words in enumerate(input_words(raw)):
             results.statuses.append(self._infer(words.tolist(), layers, limit))
+            results.counters.append(self.counters())
             outputs[index] = self.read(MEMORY_DATA, header["output_base"], header["output_words"])
             records = layers * PROFILE.words if header["profile_base"] else 0
             results.profiles.append(profiles(self.read(MEMORY_DATA, header["profile_base"], records)))
