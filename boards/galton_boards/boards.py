@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,18 +11,15 @@ from typing import Any
 from galton.config import CONFIGS, Config
 from galton.errors import GaltonError
 
-MATURITIES = ("routed", "experimental")
-"""`routed`: place and route meets the board's clock by timing analysis. `experimental`: docs/boards.md says what not to trust.
-Nobody has run any of the boards yet."""
-
 
 @dataclass(frozen=True)
 class Link:
-    """The serial line: a `resource` of the platform, or pins for an adapter, named as amaranth does ("N17", or "io_0:1")."""
+    """The serial line: a `resource` of the platform, or pins ("io_0:1" is pin 1 of connector io 0) with `attributes`."""
 
     resource: str = ""
     rx: str = ""
     tx: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ class Board:
 
     name: of the file. title: the maker's. number: what the register `board` shows, 1..255.
     platform: "module:Class" of amaranth_boards. configuration: of the core. clock: of the core, Hz. baud: of the link.
-    link, flash, programmer: see there. leds: resource for `ready` and `error`, where there are any.
-    note: what its owner must know before anything else.
+    link, flash, programmer: see there. leds: resource for `ready` and `error`, where there are any. high: resources held at 1.
+    experimental: docs/boards.md says what is not to be trusted. note: what its owner must know before anything else.
     """
 
     name: str
@@ -59,11 +56,12 @@ class Board:
     configuration: str
     clock: float
     baud: int
-    maturity: str
     link: Link
     flash: Flash
     programmer: Programmer
     leds: dict[str, str]
+    high: tuple[str, ...] = ()
+    experimental: bool = False
     note: str = ""
 
     @property
@@ -81,6 +79,7 @@ def _board(name: str, values: dict[str, Any]) -> Board:
     parts = {"link": Link, "flash": Flash, "programmer": Programmer}
     built = {key: parts[key](**value) if key in parts else value for key, value in values.items()}
     built["clock"] = values["clock"] * 1e6
+    built["high"] = tuple(values.get("high", ()))
     return Board(name=name, **{"leds": {}, **built})
 
 
@@ -109,4 +108,4 @@ def numbered(number: int) -> str:
     return names.get(number, f"board number {number}")
 
 
-__all__ = ["MATURITIES", "Board", "Flash", "Link", "Programmer", "boards", "find", "numbered"]
+__all__ = ["Board", "Flash", "Link", "Programmer", "boards", "find", "numbered"]

@@ -25,6 +25,8 @@ COMMANDS = (
     "run",
     "simulate",
     "verilog",
+    "boards",
+    "build",
     "serve",
     "load",
     "counters",
