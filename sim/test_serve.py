@@ -96,6 +96,27 @@ def test_a_board_from_the_command_line(icebreaker):
     assert facts["speed"] > 0
 
 
+@pytest.mark.parametrize("served", [False], indirect=True)
+def test_selftest(capsys, served):
+    assert program.run(["selftest", "--port", served[0], "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["passed"]
+    assert [check["name"] for check in facts["checks"] if not check["passed"]] == []
+    assert len(facts["checks"]) == 9
+
+
+@pytest.mark.parametrize("served", [False], indirect=True)
+def test_monitor(capsys, tmp_path, served, image, raw):
+    image.save(tmp_path / "net.galton")
+    np.save(tmp_path / "inputs.npy", raw)
+    work = ["--image", str(tmp_path / "net.galton"), "--inputs", str(tmp_path / "inputs.npy"), "--raw"]
+    assert program.run(["monitor", "--port", served[0], "--for", "1", *work, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["inferences"] > 0
+    assert facts["counters"].keys() == facts["sums"].keys()
+    assert facts["results"][-1].startswith("input ")
+
+
 def test_a_board_of_its_own():
     with galton.connect("sim:icebreaker", number=1) as board:
         assert board.identity.digest == named("icebreaker").digest

@@ -30,6 +30,8 @@ COMMANDS = (
     "serve",
     "load",
     "counters",
+    "monitor",
+    "selftest",
     "report",
     "bench",
     "sweep",
