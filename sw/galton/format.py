@@ -243,6 +243,8 @@ REGISTERS = {
     "memory_data": 5,
     **{field.name: 8 + index for index, field in enumerate(PROFILE.fields)},
 }
+WRITABLE = ("control", "memory_position", "memory_data")
+"""Registers that a write changes."""
 IDENTITY = int.from_bytes(b"GALT", "little")
 STATUS = Record(
     "STATUS",
@@ -306,6 +308,18 @@ BOARD = Record(
 )
 LINK_REGISTERS = {"input": 32, "board": 33}
 """Registers of the link itself: `input` takes words of input tensors; `board` shows BOARD."""
+
+# A system's bus (galton_hw.bus). Byte addresses are four times a register's number.
+BUS_REGISTERS = {"input": LINK_REGISTERS["input"], "output": 34, "queue": 35}
+"""Registers of the Wishbone wrapper: `input` takes words of inputs, `output` gives words of outputs, `queue` shows QUEUE."""
+QUEUE = Record(
+    "QUEUE",
+    [
+        Field("space", 12, "words that `input` takes now"),
+        Field("waiting", 12, "words that `output` gives now"),
+        Field("last", 1, "the next word of `output` is its tensor's last"),
+    ],
+)
 
 # The image file.
 MAGIC = b"GALTON\r\n"
