@@ -59,7 +59,6 @@ def test_ports_are_those_of_the_text(name, bus):
         "axi": {
             "aresetn": ("input", 1),
             "s_axi_awaddr": ("input", 8),
-            "s_axi_wstrb": ("input", 4),
             "m_axis_tlast": ("output", 1),
         },
         "wishbone": {"wb_rst_i": ("input", 1), "wb_adr_i": ("input", 8), "wb_dat_o": ("output", 32), "wb_err_o": ("output", 1)},

@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
         }
         ++cycles;
     };
-    top->rst = 1, top->rx = 1, top->boot_failed = 0;
+    top->rst = 1, top->rx = 1;
     for (int i = 0; i < 4; ++i) cycle();
     top->rst = 0;
 

@@ -20,7 +20,7 @@ from galton_sim.drivers import CLOCK_NS
 
 NUMBERS = REGISTERS | BUS_REGISTERS
 ALL = (1 << WORD_BYTES) - 1
-LONGEST = 200
+LONGEST = 40
 """Cycles in which every access is answered: a counter's turn comes once a round."""
 PATIENCE = 200_000
 """Cycles without a word after which a core counts as hanging."""

@@ -25,16 +25,14 @@ from galton.format import (
     STATUS,
 )
 from galton.image import Image
+from galton.link.blocks import read_requests, write_requests
 from galton.link.exchange import ATTEMPTS, PATIENCE, Exchange
 from galton.link.frames import Request
 from galton.link.line import Line
-from galton.words import check_inputs, input_words, memories, profiles, real_outputs
+from galton.words import Memory, check_inputs, input_words, memories, profiles, real_outputs
 
 LIMIT = 60.0
 """Seconds that an inference may take."""
-BLOCK = 4096
-"""Words to a request that reads or writes a memory."""
-
 Words = Sequence[int] | NDArray[np.uint32]
 Progress = Callable[[int, int], None]
 
@@ -122,19 +120,18 @@ class Board:
         `progress` is called with (words written, words).
         """
         self.reset()
-        for place, part in _blocks(len(words), chunks):
-            values = [int(word) for word in words[place : place + part]]
-            request = Request(REGISTERS["memory_data"], words=values, select=select, address=address + place // chunks)
+        done = 0
+        for request in write_requests(Memory(select, address, words, chunks)):
             self.exchange.ask(request, enabled=0)
+            done += len(request.words or ())
             if progress is not None:
-                progress(place + part, len(words))
+                progress(done, len(words))
 
     def read(self, select: int, address: int, count: int, *, chunks: int = 1) -> list[int]:
         """`count` words of memory `select` from `address` on; `chunks` words are one address. Stops the core."""
         self.reset()
         found: list[int] = []
-        for place, part in _blocks(count, chunks):
-            request = Request(REGISTERS["memory_data"], part, select=select, address=address + place // chunks)
+        for request in read_requests(select, address, count, chunks):
             found += self.exchange.ask(request, enabled=0).words
         return found
 
@@ -206,9 +203,3 @@ class Board:
                 return status
             if time.monotonic() - start > limit:
                 raise NoAnswer(f"The inference did not end within {limit:g} s; {status['layer']} of {layers} layers are done")
-
-
-def _blocks(count: int, chunks: int) -> list[tuple[int, int]]:
-    """(first word, words) of each request, whole addresses to each."""
-    size = BLOCK - BLOCK % chunks
-    return [(place, min(size, count - place)) for place in range(0, count, size)]
