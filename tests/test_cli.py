@@ -242,7 +242,7 @@ def test_a_dry_run_that_does_not_fit(capsys, files) -> None:
     assert "the network needs 12000" in facts["problem"]
     assert facts["ways"] == [
         "configuration ecp5-25-ternary",
-        "configuration ecp5-85 (boards ulx3s-85f, ecpix-5)",
+        "configuration ecp5-85 (boards ulx3s-85f, orangecrab-85f, ecpix-5)",
         "configuration asic",
     ]
     code, out, _ = call(capsys, "compile", files["toy.galtonq"], "--target", "ecp5-25", "--dry-run")
