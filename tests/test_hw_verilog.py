@@ -14,6 +14,9 @@ from galton.format import BUS_REGISTERS, FORMAT_VERSION, REGISTERS
 from galton_hw import verilog
 from galton_sim import verilator
 
+LARGE = ("ecp5-25-ternary", "ecp5-85", "asic")
+"""Configurations whose text takes long to write."""
+
 PROGRAM = """
 import hashlib
 from galton.config import CONFIGS
@@ -28,7 +31,8 @@ def generated(name, bus="none"):
     return verilog.generate(CONFIGS[name], bus=bus)
 
 
-EACH = [*((name, "none") for name in CONFIGS), ("tiny", "axi"), ("tiny", "wishbone")]
+WRAPPED = [("tiny", "axi"), ("tiny", "wishbone")]
+EACH = [pytest.param(name, "none", marks=pytest.mark.cosim if name in LARGE else ()) for name in CONFIGS] + WRAPPED
 
 
 def test_bytes_do_not_depend_on_the_process():
