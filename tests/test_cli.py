@@ -146,7 +146,7 @@ def test_raw_inputs_may_be_refused(capsys, files, value) -> None:
     assert (code, "integers in 0..255; this file holds float64" in error) == (2, True)
 
 
-@pytest.mark.parametrize("command", ["run", "simulate"])
+@pytest.mark.parametrize("command", ["run", pytest.param("simulate", marks=pytest.mark.cosim)])
 def test_inputs_out_of_range_are_cut_and_counted_or_refused(capsys, files, command) -> None:
     real = np.load(files["inputs.npy"])
     real[1, 2, 3], real[1, 0, 0], real[4, 5, 5] = 1.5, -0.25, -7
