@@ -275,7 +275,9 @@ class Surrounded(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("config", [SMALLEST, SPARSE, pytest.param(WIDE, marks=pytest.mark.build)], ids=["dense", "sparse", "wide"])
+@pytest.mark.parametrize(
+    "config", [SMALLEST, SPARSE, pytest.param(WIDE, marks=pytest.mark.build)], ids=["dense", "sparse", "wide"]
+)
 def test_contract_of_the_expander(config):
     host = ("table_write", "table_host") if config.sparse else ()
     assert formal.prove_contract(Surrounded(Expander(config), host), steady=["layer"]) > 0
