@@ -139,6 +139,7 @@ def _stress(faulty: FaultyLine, rng: Random, faults: int) -> None:
     assert board.exchange.troubles == before
 
 
+@pytest.mark.cosim
 def test_faults():
     faulty = stress(1, 150, 0.5)
     assert all(faulty.faults.values())

@@ -27,6 +27,7 @@ COMMANDS = (
     "verilog",
     "boards",
     "build",
+    "flash",
     "serve",
     "load",
     "counters",
