@@ -33,10 +33,15 @@ class Flash:
 
 @dataclass(frozen=True)
 class Programmer:
-    """How openFPGALoader reaches the board: its name there ("" where it has none), the `cable` where none is on the board."""
+    """How openFPGALoader reaches the board: its name there ("" where it has none), the `cable` where none is on the board.
+
+    volatile: whether it can load the chip past the flash; image: whether it can write a boot image.
+    """
 
     board: str = ""
     cable: str = ""
+    volatile: bool = False
+    image: bool = True
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class LinkedCore(wiring.Component):
     def __init__(
         self, config: Config, tech: str = "generic", *, divider: int, board: int = 0, clock: float = 0, boot: int | None = None
     ) -> None:
-        self.config, self.tech = config, tech
+        self.config, self.tech, self.clock = config, tech, clock
         self.link = SerialLink(divider, board, clock, None if boot is None else (boot, boot_word(config.digest)))
         super().__init__(pins(boot is not None))
 
