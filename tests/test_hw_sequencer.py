@@ -67,7 +67,7 @@ class Engine:
             ctx.set(self.dut.divided, left == 1)
 
     async def count(self, ctx):
-        """Counter number i reads as 100 + i, the next one after each turn; nonsense in a layer's run and in the cycle after it."""
+        """Counter number i reads as 100 + i, the next one after each turn; nonsense until two cycles after a layer's run."""
         dut, index, ran = self.dut, 0, False
         async for *_, turn, running in ctx.tick().sample(dut.counter_turn, dut.running):
             index = (index + turn) % PROFILE.words
