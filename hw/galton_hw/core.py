@@ -196,14 +196,14 @@ class Core(wiring.Component):
             return field_in_word(LAYER, name, memory.read_data, self.config)
 
         static_factor = 1 << min(SHIFTS)
-        # The two words of a ROW or CHANNEL: from both ports at once, or one after the other from the only one.
+        # The two words of a CHANNEL: from both ports at once, or one after the other from the only one.
         pair = memory.read_data, memory.read_data if self.config.data_ports == 1 else memory.scan_data
         m.d.comb += [
             sequencer.finished.eq(drain.finished),
             scan.layer.eq(layer),
             scan.table_write.eq(sequencer.table_write),
             scan.table_address.eq(sequencer.load_index),
-            *(word.eq(source) for word, source in zip(scan.table_words, pair, strict=True)),
+            scan.table_word.eq(memory.read_data),
             quantizer.step.eq(divider.step),
             quantizer.residue.eq(layer.residue),
             quantizer.carry.eq(layer.carry),

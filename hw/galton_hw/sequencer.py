@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, NETWORK, PROFILE, ROW, WORD_BITS, WORD_BYTES
+from galton.format import LAYER, NETWORK, PROFILE, WORD_BITS, WORD_BYTES
 from galton_hw.counting import down, up
 from galton_hw.layout import RecordRegisters, field_in_word, layout
 
@@ -25,7 +25,7 @@ class Sequencer(wiring.Component):
     i, o: words of the input and output tensors.
     input_last, output_last: the word that `i` takes, or `o` offers, is its tensor's last.
     address, write, write_data, read_data: data memory, owned while `owns_memory`; a word comes a cycle after its address.
-    second_address: where the memory has two ports, of the other port, which then gives the second word of a ROW or CHANNEL.
+    second_address: where the memory has two ports, of the other port, which then gives the second word of a CHANNEL.
     sweep, sweep_word: clear this accumulator word.
     running: the engine is out of reset; finished: its layer is done.
     layer_write, table_*, load_*: `read_data` is word number load_index of LAYER, of a row, or of a channel.
@@ -56,7 +56,7 @@ class Sequencer(wiring.Component):
                 "running": Out(1),
                 "finished": In(1),
                 "layer_write": Out(1),
-                "table_write": Out(ROW.words),
+                "table_write": Out(1),
                 "load": Out(1),
                 "load_bias": Out(1),
                 "load_multiplier": Out(1),
@@ -199,13 +199,10 @@ class Sequencer(wiring.Component):
                     m.next = "ROWS"
             with m.State("ROWS"):
                 # One ROW more than there are rows, and a cycle while the last word arrives.
-                words_of = (1 << ROW.words) - 1 if pairs else 1 << arrived_part
-                m.d.comb += [fetching.eq(~ended), both.eq(1), self.table_write.eq(Mux(arrived, words_of, 0))]
-                m.d.sync += [part.eq(~part), ended.eq((part | pairs) & (index == layer.fields.input_rows))]
-                with m.If(part | pairs):
-                    m.d.sync += index.eq(index + 1)
+                m.d.comb += [fetching.eq(~ended), self.table_write.eq(arrived)]
+                m.d.sync += [index.eq(index + 1), ended.eq(index == layer.fields.input_rows)]
                 with m.If(ended):
-                    m.d.sync += [index.eq(0), part.eq(0)]
+                    m.d.sync += index.eq(0)
                     m.next = "CHANNELS"
                     with m.If(layer.fields.dynamic):
                         m.d.comb += self.divide.eq(1)

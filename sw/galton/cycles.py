@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from galton import golden
 from galton.config import Config
 from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
-from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, ROW, WORD_BYTES
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, WORD_BYTES
 from galton.image import Image
 from galton.loops import compiled
 from galton.network import Ints
@@ -110,9 +110,9 @@ def drain_finish(config: Config) -> int:
 def setup(parsed: ParsedLayer, config: Config) -> int:
     """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs.
 
-    A data memory of two ports gives both words of a ROW or CHANNEL at once.
+    A data memory of two ports gives both words of a CHANNEL at once.
     """
-    rows = ROW.words // config.data_ports * len(parsed.rows) + 1
+    rows = len(parsed.rows) + 1
     channels = CHANNEL.words // config.data_ports * len(parsed.bias) + LOAD_TAIL
     return LAYER.words + 1 + rows + (DIVISION if parsed.layer["dynamic"] else 0) + channels
 
@@ -184,7 +184,7 @@ class Plan:
         if parsed.elementwise:
             self.owner, self.ends = np.arange(channels) // parsed.layer["group_channels"], vector_ends(parsed, image.config)
         labels = np.arange(columns) % parsed.stride_x
-        self.rows = np.array([[row["segments"], row["claim"], row["done"]] for row in parsed.rows], np.int64)
+        self.rows = np.array([[row["segments"], row["done"]] for row in parsed.rows], np.int64)
         self.labels = labels
         self.entries: dict[tuple[int, ...], Ints] = {}
 
@@ -296,7 +296,7 @@ def walk(  # type: ignore[no-untyped-def]
 ):
     """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
 
-    rows: (rows + 1, [segments, claim, done]). times, first, lengths, entries: see Events.
+    rows: (rows + 1, [segments, done]). times, first, lengths, entries: see Events.
     target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
     first_item: see FIRST_ITEM. distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
     """
@@ -311,10 +311,10 @@ def walk(  # type: ignore[no-untyped-def]
     announced, waiting, paused = 0, 0, 0
     at_row, at_fetch = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
 
-    time, claimed = first_item, 0
+    time = first_item
     fifo_stalls, ring_stalls, drain_stalls = 0, 0, 0
     for y in range(len(rows)):
-        segments, claim, done = rows[y, 0], rows[y, 1], rows[y, 2]
+        segments, done = rows[y, 0], rows[y, 1]
         start, end = (first[y], first[y + 1]) if y + 1 < len(rows) else (0, 0)
         base = time
         for event in range(start - 1, end):
@@ -373,8 +373,8 @@ def walk(  # type: ignore[no-untyped-def]
                     drained_at[announced] = begun[announced] + last_fetch
                     waiting, paused = drained_at[announced] + 1, begun[announced] + row_end
                     announced += 1
-                claimed += claim
-                if claim and claimed > ring_rows:
+                claimed = announced + segments
+                if claimed > ring_rows and y + 1 < len(rows):
                     room = drained_at[claimed - ring_rows - 1] + 1
                     if room > base:
                         ring_stalls += room - base
