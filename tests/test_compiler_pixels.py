@@ -134,18 +134,18 @@ def test_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     fast = cycles.predict(compile(network, WIDE).image, raw)[0]
     monkeypatch.setattr(pixels, "possible", lambda layer: [1])
     slow = cycles.predict(compile(network, WIDE).image, raw)[0]
-    # A pixel walks 3 entries of each kernel row, four side by side 6 / 4.
+    # A pixel walks 3 entries of each kernel row in every group, of four side by side one in three of four groups.
     for one, other in zip(fast[1:], slow[1:], strict=True):
-        assert one["cycles"] < 0.56 * other["cycles"]
-        assert 2 * one["entries"] <= 1.02 * other["entries"]
+        assert one["cycles"] < 0.35 * other["cycles"]
+        assert 4 * one["entries"] <= 1.02 * other["entries"]
 
 
 @pytest.mark.parametrize(("short", "memory"), [("weight_words", "weights"), ("data_words", "data"), ("channels", "channels")])
 def test_what_does_not_fit_stays(short: str, memory: str) -> None:
     options = {"kernel": (7, 7), "padding": (3, 3, 3, 3)}
-    network = chain(convolution(16, **options), *(convolution(16, channels=16, seed=seed, **options) for seed in range(2)))
+    network = chain(convolution(16, **options), *(convolution(16, channels=16, seed=seed, **options) for seed in range(3)))
     roomy = compile(network, WIDE)
-    assert [layer["pixels"] for layer in roomy.image.meta["layers"]] == [4, 4, 4]
+    assert [layer["pixels"] for layer in roomy.image.meta["layers"]] == [4, 4, 4, 4]
     used = {memory.name: memory.used for memory in roomy.memory}
     tight = replace(WIDE, **{short: used[memory] - 1})
     compiled = compile(network, tight)
