@@ -31,7 +31,8 @@ class Core(wiring.Component):
     """A network's words in, its words out, for whatever network was loaded over the bus (format.NETWORK).
 
     Parameters: `config`, and `tech` as in galton_hw.memory.
-    Members: `bus`, see registers.BusSignature; `i`, words of input tensors; `o`, words of output tensors.
+    Members: `bus`, see registers.BusSignature; `i`, words of input tensors; `o`, words of output tensors; `input_last`,
+    `output_last`, as in Sequencer; `enabled`, CONTROL's.
     """
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
@@ -41,6 +42,7 @@ class Core(wiring.Component):
                 "bus": In(BusSignature()),
                 "i": In(stream.Signature(WORD_BITS)),
                 "o": Out(stream.Signature(WORD_BITS)),
+                **{name: Out(1) for name in ("input_last", "output_last", "enabled")},
             }
         )
 
@@ -77,6 +79,11 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         wiring.connect(m, wiring.flipped(self.i), sequencer.i)
         wiring.connect(m, sequencer.o, wiring.flipped(self.o))
+        m.d.comb += [
+            self.input_last.eq(sequencer.input_last),
+            self.output_last.eq(sequencer.output_last),
+            self.enabled.eq(registers.enable),
+        ]
         wiring.connect(m, scan.o, quantizer.i)
         if serializer:
             m.d.comb += serializer.layer.eq(sequencer.layer)

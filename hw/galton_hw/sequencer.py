@@ -23,6 +23,7 @@ class Sequencer(wiring.Component):
     Members
     -------
     i, o: words of the input and output tensors.
+    input_last, output_last: the word that `i` takes, or `o` offers, is its tensor's last.
     address, write, write_data, read_data: data memory, owned while `owns_memory`; a word comes a cycle after its address.
     second_address: where the memory has two ports, of the other port, which then gives the second word of a ROW or CHANNEL.
     sweep, sweep_word: clear this accumulator word.
@@ -40,6 +41,8 @@ class Sequencer(wiring.Component):
             {
                 "i": In(stream.Signature(WORD_BITS)),
                 "o": Out(stream.Signature(WORD_BITS)),
+                "input_last": Out(1),
+                "output_last": Out(1),
                 "network": Out(layout(NETWORK, config)),
                 "layer": Out(layout(LAYER, config)),
                 "owns_memory": Out(1),
@@ -138,6 +141,8 @@ class Sequencer(wiring.Component):
             self.o.payload.eq(self.read_data),
             self.sweep_word.eq(index),
             self.busy.eq(1),
+            self.input_last.eq(words == 1),
+            self.output_last.eq(words == 0),
         ]
         wait = Signal(range(WORD_BYTES + 1))
         ended = Signal()
@@ -260,7 +265,7 @@ class Sequencer(wiring.Component):
                 with m.If(self.o.ready):
                     m.d.comb += step.eq(1)
                     m.next = "ASK"
-                    with m.If(words == 0):
+                    with m.If(self.output_last):
                         m.d.sync += giving.eq(0)
                         m.next = "NETWORK"
         m.d.comb += self.counting.eq(

@@ -12,6 +12,7 @@ Tensors live above the program, one byte per raw activation, four to a word, lit
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -246,6 +247,8 @@ REGISTERS = {
     "memory_data": 5,
     **{field.name: 8 + index for index, field in enumerate(PROFILE.fields)},
 }
+WRITABLE = ("control", "memory_position", "memory_data")
+"""Registers that a write changes."""
 IDENTITY = int.from_bytes(b"GALT", "little")
 STATUS = Record(
     "STATUS",
@@ -309,6 +312,27 @@ BOARD = Record(
 )
 LINK_REGISTERS = {"input": 32, "board": 33}
 """Registers of the link itself: `input` takes words of input tensors; `board` shows BOARD."""
+
+BOOT_ERASED = (1 << WORD_BITS) - 1
+"""The first word of a flash that nothing was written to."""
+
+
+def boot_word(digest: int) -> int:
+    """The first word of an image in a board's flash: it names this version of the link and the configuration of the core."""
+    return zlib.crc32(b"".join(word.to_bytes(WORD_BYTES, "little") for word in (IDENTITY, LINK_VERSION, digest)))
+
+
+# A system's bus (galton_hw.bus). Byte addresses are four times a register's number.
+BUS_REGISTERS = {"input": LINK_REGISTERS["input"], "output": 34, "queue": 35}
+"""Registers of the Wishbone wrapper: `input` takes words of inputs, `output` gives words of outputs, `queue` shows QUEUE."""
+QUEUE = Record(
+    "QUEUE",
+    [
+        Field("space", 12, "words that `input` takes now"),
+        Field("waiting", 12, "words that `output` gives now"),
+        Field("last", 1, "the next word of `output` is its tensor's last"),
+    ],
+)
 
 # The image file.
 MAGIC = b"GALTON\r\n"
