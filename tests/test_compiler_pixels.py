@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from networks import EVERY, random_inputs, random_network, residual_network
+from networks import EVERY, prefer_pixels, random_inputs, random_network, residual_network
 
 from galton import cycles, golden, reference
 from galton.compiler import compile, pixels
-from galton.compiler.pixels import Walked, possible, side_by_side
+from galton.compiler.pixels import possible, side_by_side
 from galton.config import CONFIGS, Config
 from galton.network import Activation, Ints, Layer, Network
 
@@ -70,21 +70,9 @@ def test_what_is_possible() -> None:
     assert possible(replace(depthwise, weights=depthwise.weights[..., :1], elementwise=True)) == [1]
 
 
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every number of pixels seems to be faster than a smaller one."""
-    walked = pixels.walked
-
-    def flattered(layer: Layer, count: int, config: Config) -> Walked:
-        return replace(walked(layer, count, config), cycles=-count)
-
-    monkeypatch.setattr(pixels, "walked", flattered)
-    monkeypatch.setattr(pixels, "fills_lanes", lambda plain, count: True)
-
-
-@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", EVERY)
-def test_random_networks(name: str) -> None:
+def test_random_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefer_pixels(monkeypatch)
     config, many = EVERY[name], 0
     for seed, make in [(seed, make) for seed in range(TRIALS) for make in (random_network, residual_network)]:
         network = make(seed, config)

@@ -45,7 +45,8 @@ def limits(config: Config) -> dict[str, int]:
         # A segment fits into an accumulator row, twice that with two planes.
         **dict.fromkeys(("pitch", "entries_long", "entries_short"), size + 1),
         **dict.fromkeys(("vectors", "group_channels", "output_channels"), channels),
-        **dict.fromkeys(("fewer", "late"), MAXIMUM_STRIDE * config.groups if config.groups > 1 else 0),
+        # A single group has none of its own; Verilog has no empty fields.
+        **dict.fromkeys(("fewer", "late"), MAXIMUM_STRIDE * config.groups if config.groups > 1 else 1),
         "input_channels": bits_for(config.data_bytes),
         "input_rows": bits_for(config.rows),
     }
