@@ -23,8 +23,10 @@ from galton_sim import verilator
 
 WAKING = 3e-6
 """Seconds that a flash takes to wake up: tRES1 of W25Q128JV."""
-BOOT_BITS, BOOT_BYTES = 200, 256
-"""More bits of the line than it takes to find out what is in the flash; more bytes than it goes on after a cut in a small image."""
+BOOT_BITS = 200
+"""More bits of the line than it takes to find out what is in the flash."""
+BOOT_BYTES = 256
+"""More bytes than it goes on after a cut in a small image."""
 ANSWERS = 20
 """Bytes on the line after which no answer begins any more."""
 MOST_CYCLES = (1 << 32) - 1
