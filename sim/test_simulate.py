@@ -234,11 +234,11 @@ def test_outputs_as_far_over_their_inputs_as_they_may_lie(monkeypatch, name):
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("name", ["tiny", "fours"])
-def test_a_first_inference_takes_what_layers_and_transfers_do(name):
+@pytest.mark.parametrize(("name", "profile"), [("tiny", False), ("tiny", True), ("fours", True)])
+def test_a_first_inference_takes_what_layers_and_transfers_do(name, profile):
     for seed in range(3):
         network = random_network(seed, EVERY[name])
-        image, raw = compile(network, EVERY[name], profile=False).image, random_inputs(seed, network, 1)
+        image, raw = compile(network, EVERY[name], profile=profile).image, random_inputs(seed, network, 1)
         layers = sum(layer["cycles"] for layer in cycles.predict(image, raw)[0])
         taken = simulate.simulate(image, raw).cycles[0]
         assert taken == layers + cycles.transfers(image) + cycles.waking(image.config)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from galton import golden
 from galton.config import Config
 from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
-from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, ROW, WORD_BYTES
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, ROW, WORD_BYTES
 from galton.image import Image
 from galton.loops import compiled
 from galton.network import Ints
@@ -88,15 +88,13 @@ class Model:
 
 
 def transfers(image: Image) -> int:
-    """Cycles of an inference outside its layers, without counters: the input in, the output out, with streams that never wait.
-
-    Counters take some more, by where they stand when a layer ends.
-    """
+    """Cycles of an inference outside its layers: the input in, PROFILEs and the output out, with streams that never wait."""
     network, layers = header(image), len(image.meta["layers"])
+    between = BETWEEN + (PROFILE.words if network["profile_base"] else 0)
     # The norm takes four cycles to count a word; a wide one takes a word a cycle, and these four after the last.
     narrow = image.config.drain_width == 1
     loading = network["input_words"] * (1 + WORD_BYTES) if narrow else network["input_words"] + WORD_BYTES
-    return loading + BETWEEN * layers + NETWORK.words + 1 + GIVING * network["output_words"]
+    return loading + between * layers + NETWORK.words + 1 + GIVING * network["output_words"]
 
 
 def waking(config: Config) -> int:
