@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from networks import random_inputs, random_network
+from small_board import LINKED, SMALL
 
 import galton
 from galton import golden
@@ -20,31 +21,19 @@ from galton.compiler import compile
 from galton.config import named
 from galton.link import connect
 from galton.link.flash import flash_image
-from galton_hw.link.core import LinkedCore
-from galton_hw.link.uart import MINIMUM_DIVIDER
+from galton.link.selftest import selftest
+from galton_boards.boards import find
 from galton_sim.board import SimulatedLine
 from galton_sim.terminal import Terminal
 
 pytestmark = pytest.mark.cosim
-CONFIG = named("tiny")
-LINKED = LinkedCore(CONFIG, divider=MINIMUM_DIVIDER, board=7, clock=24e6, boot=0x4_0000)
-
-
-@pytest.fixture(scope="module")
-def image():
-    return compile(random_network(4, CONFIG, operations=60_000), CONFIG).image
-
-
-@pytest.fixture(scope="module")
-def raw():
-    return random_inputs(4, random_network(4, CONFIG, operations=60_000), 3)
 
 
 @pytest.fixture(params=[False, True], ids=["erased", "in the flash"])
-def served(request, image) -> Iterator[tuple[str, bool]]:
+def served(request) -> Iterator[tuple[str, bool]]:
     """A terminal that is being served, and whether the image was in the board's flash."""
     ended = threading.Event()
-    with Terminal(SimulatedLine(LINKED, flash=flash_image(image) if request.param else b"")) as terminal:
+    with Terminal(SimulatedLine(LINKED, flash=flash_image(SMALL[0]) if request.param else b"")) as terminal:
         thread = threading.Thread(target=terminal.serve, args=(ended.is_set,))
         thread.start()
         yield terminal.path, request.param
@@ -53,8 +42,8 @@ def served(request, image) -> Iterator[tuple[str, bool]]:
         assert 0 < terminal.cycles
 
 
-def test_run_on_the_command_line(capsys, tmp_path, served, image, raw):
-    path, in_flash = served
+def test_run_on_the_command_line(capsys, tmp_path, served):
+    (path, in_flash), (image, raw) = served, SMALL
     image.save(tmp_path / "net.galton")
     np.save(tmp_path / "inputs.npy", raw)
     files = [str(tmp_path / "net.galton"), str(tmp_path / "inputs.npy"), "--raw", "--port", path, "--json"]
@@ -106,7 +95,8 @@ def test_selftest(capsys, served):
 
 
 @pytest.mark.parametrize("served", [False], indirect=True)
-def test_monitor(capsys, tmp_path, served, image, raw):
+def test_monitor(capsys, tmp_path, served):
+    image, raw = SMALL
     image.save(tmp_path / "net.galton")
     np.save(tmp_path / "inputs.npy", raw)
     work = ["--image", str(tmp_path / "net.galton"), "--inputs", str(tmp_path / "inputs.npy"), "--raw"]
@@ -117,8 +107,11 @@ def test_monitor(capsys, tmp_path, served, image, raw):
     assert facts["results"][-1].startswith("input ")
 
 
-def test_a_board_of_its_own():
-    with galton.connect("sim:icebreaker", number=1) as board:
-        assert board.identity.digest == named("icebreaker").digest
-        board.write(0, 3, [5, 6])
-        assert board.read(0, 3, 2) == [5, 6]
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_selftest_of_whole_boards(name):
+    with galton.connect(f"sim:{name}", number=find(name).number) as board:
+        checks = list(selftest(board))
+        assert board.identity.digest == named(name).digest
+        assert board.identity.clock == find(name).clock
+    assert [check for check in checks if not check.passed] == []
+    assert len(checks) == 6 + 1 + named(name).groups
