@@ -10,7 +10,7 @@ SHELL := /bin/bash
 # One line for each package, and one for the long silence at the end.
 SHORTEN := sed -un -e 's/^Collecting \([A-Za-z0-9._-]*\).*/  \1/p' -e 's/^Installing collected.*/  installing them/p'
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-slow test-all lint bench clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
@@ -18,6 +18,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(PYTEST)
+
+test-slow: $(STAMP)
+	$(PYTEST) -m "cosim or build"
 
 test-all: $(STAMP)
 	$(PYTEST) -m ""

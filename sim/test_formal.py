@@ -78,7 +78,7 @@ def test_empty_proofs_are_refused():
         formal.prove(Delay())
 
 
-@pytest.mark.parametrize(("width", "depth"), [(4, 2), (4, 4), (8, 16)])
+@pytest.mark.parametrize(("width", "depth"), [(4, 2), (4, 4), pytest.param(8, 16, marks=pytest.mark.build)])
 def test_contract_of_the_fifo(width, depth):
     assert formal.prove_contract(Fifo(width, depth)) > 0
 
@@ -216,6 +216,7 @@ class Bypassed(wiring.Component):
         return m
 
 
+@pytest.mark.build
 def test_bypass_counts():
     assert formal.prove(Bypassed(count_bits=3)) > 0
 
@@ -274,7 +275,9 @@ class Surrounded(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("config", [SMALLEST, SPARSE, WIDE], ids=["dense", "sparse", "wide"])
+@pytest.mark.parametrize(
+    "config", [SMALLEST, SPARSE, pytest.param(WIDE, marks=pytest.mark.build)], ids=["dense", "sparse", "wide"]
+)
 def test_contract_of_the_expander(config):
     host = ("table_write", "table_host") if config.sparse else ()
     assert formal.prove_contract(Surrounded(Expander(config), host), steady=["layer"]) > 0
@@ -298,7 +301,7 @@ class Waited(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("config", [SMALLEST, WIDE], ids=["single", "wide"])
+@pytest.mark.parametrize("config", [SMALLEST, pytest.param(WIDE, marks=pytest.mark.build)], ids=["single", "wide"])
 def test_contract_of_the_dispatch(config):
     assert formal.prove_contract(Surrounded(Waited(config), patient=True), steady=["layer"]) > 0
 

@@ -16,12 +16,14 @@ from galton.errors import PortError
 from galton.format import MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, REGISTERS
 from galton.link import Board
 from galton.link.frames import Request
+from galton_hw.link.core import LinkedCore
 from galton_hw.link.uart import MINIMUM_DIVIDER
-from galton_sim.board import CLOCK, SimulatedLine
+from galton_sim.board import SimulatedLine
 
 CONFIG = named("tiny")
-PATIENCE = 5e-5
-"""Of simulated time: the link answers within some hundred cycles."""
+CLOCK = 24e6
+LINKED = LinkedCore(CONFIG, divider=MINIMUM_DIVIDER, board=7, clock=CLOCK, boot=0x4_0000)
+pytestmark = pytest.mark.cosim
 
 
 class FaultyLine:
@@ -29,7 +31,7 @@ class FaultyLine:
 
     def __init__(self, line: SimulatedLine, rng: Random, rate: float) -> None:
         self.line, self.rng, self.rate = line, rng, rate
-        self.name, self.speed = line.name, line.speed
+        self.name, self.speed, self.patience = line.name, line.speed, line.patience
         self.last, self.faults = b"", dict.fromkeys(self.KINDS, 0)
 
     KINDS = ("noise", "flip", "drop", "cut", "repeat", "count", "restart", "answer")
@@ -77,7 +79,7 @@ class FaultyLine:
 
 
 def line(**options) -> SimulatedLine:
-    return SimulatedLine(CONFIG, divider=MINIMUM_DIVIDER, **options)
+    return SimulatedLine(LINKED, **options)
 
 
 def compiled(seed: int):
@@ -87,7 +89,7 @@ def compiled(seed: int):
 
 def test_a_network_runs_like_the_golden_model():
     image, raw = compiled(4)
-    with Board(line(), patience=PATIENCE) as board:
+    with Board(line()) as board:
         identity = board.identify()
         assert (identity.digest, identity.clock) == (CONFIG.digest, CLOCK)
         board.load(image)
@@ -115,7 +117,7 @@ def stress(seed: int, faults: int, rate: float) -> FaultyLine:
 
 
 def _stress(faulty: FaultyLine, rng: Random, faults: int) -> None:
-    board, held = Board(faulty, attempts=40, patience=PATIENCE), {}
+    board, held = Board(faulty, attempts=40), {}
     # Words addressed, and bits of a word.
     memories = {MEMORY_DATA: (1000, 32), MEMORY_WEIGHTS: (300, CONFIG.entry_bits), MEMORY_TABLE: (300, 12)}
     while sum(faulty.faults.values()) < faults:
@@ -137,25 +139,25 @@ def _stress(faulty: FaultyLine, rng: Random, faults: int) -> None:
     assert board.exchange.troubles == before
 
 
+@pytest.mark.cosim
 def test_faults():
     faulty = stress(1, 150, 0.5)
     assert all(faulty.faults.values())
 
 
-@pytest.mark.cosim
 @pytest.mark.parametrize("seed", range(4))
 def test_many_faults(seed):
     faulty = stress(seed, 2_500, 0.5)
     assert all(count > 100 for count in faulty.faults.values())
 
 
-@pytest.mark.parametrize(("faults", "rate"), [(20, 0.15), pytest.param(400, 0.3, marks=pytest.mark.cosim)])
+@pytest.mark.parametrize(("faults", "rate"), [(20, 0.15), (400, 0.3)])
 def test_inferences_over_a_faulty_line(faults, rate):
     """Loaded and run again and again, each output is the golden model's."""
     image, raw = compiled(4)
     expected = golden.run(image, raw)
     faulty = FaultyLine(line(), Random(3), 0)
-    with Board(faulty, attempts=60, patience=PATIENCE) as board:
+    with Board(faulty, attempts=60) as board:
         board.load(image)
         faulty.rate = rate
         while sum(faulty.faults.values()) < faults:
@@ -164,7 +166,7 @@ def test_inferences_over_a_faulty_line(faults, rate):
 
 def test_a_simulation_that_ends():
     end = line()
-    board = Board(end, patience=PATIENCE)
+    board = Board(end)
     end._process.kill()
     end._process.wait()
     with pytest.raises(PortError, match="The simulated tiny has ended"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import tty
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -120,3 +123,35 @@ class Model:
         values = {"corrupt": corrupt, "refused": refused, "enabled": self.bus.enabled, "boot_failed": 0, "zero": 0}
         found.append(ANSWER.pack({**values, "sequence": request["sequence"], "remaining": remaining})[0])
         return [*found, zlib.crc32(packed(found))]
+
+
+class Terminal:
+    """A pseudo-terminal with the model of a board behind it. Members: `path`, `bus`, `model`."""
+
+    def __init__(self) -> None:
+        self.bus = Bus()
+        self.model = Model(self.bus)
+        self.master, self.slave = os.openpty()
+        tty.setraw(self.slave)
+        self.path = os.ttyname(self.slave)
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        """Answer until it is closed."""
+        waiting = b""
+        while True:
+            try:
+                waiting = (waiting + os.read(self.master, 4096)).rpartition(b"\0")[2]
+            except OSError:
+                return
+            reply = self.model.answer(waiting)
+            if reply:
+                os.write(self.master, reply)
+                waiting = b""
+
+    def close(self) -> None:
+        """Unplug it."""
+        os.close(self.slave)
+        self.thread.join(5)
+        os.close(self.master)

@@ -137,6 +137,7 @@ def test_a_key_depends_on_what_is_measured_only() -> None:
     assert len({cell.key for cell in [one, *others]}) == 4
 
 
+@pytest.mark.cosim
 def test_two_dask_workers_give_the_rows_of_one_process(tmp_path) -> None:
     pytest.importorskip("distributed")
     work = [Cell("digits", "mcq", {"k_weights": k}, **SMALL) for k in (1.0, 2.0)]

@@ -8,13 +8,14 @@ import click
 import pytest
 
 from galton.cli.clocks import ASSUMED, clock, routed
-from galton_boards import synth
+from galton_boards.device import DEVICES
+from galton_boards.limits import limits
 
 
-@pytest.mark.parametrize("name", sorted(synth.DEVICES))
+@pytest.mark.parametrize("name", sorted(DEVICES))
 def test_a_clock_is_the_committed_floor(name) -> None:
     hertz, source = clock(name)
-    assert hertz == 1e6 * synth.limits(name)["corrected_mhz"]
+    assert hertz == 1e6 * limits(name)["corrected_mhz"]
     assert "limits.toml" in source
     assert routed(name)
 

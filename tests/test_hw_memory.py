@@ -6,7 +6,8 @@ from random import Random
 import circuits
 import pytest
 
-from galton_boards.synth import DEVICES, synthesize
+from galton_boards.device import DEVICES
+from galton_boards.synth import synthesize
 from galton_hw import verilog
 from galton_hw.memory import DualPortMemory, OnePortMemory, TwoPortMemory, bank_sizes
 

@@ -4,9 +4,12 @@ from random import Random
 
 import circuits
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from galton_hw import verilog
-from galton_hw.multiplier import LaneMultipliers, Multiplier, MultiplyAdd
+from galton_hw.multiplier import LaneMultipliers, Multiplier, MultiplyAdd, product_in_cells
 
 
 @pytest.mark.parametrize(("a_bits", "b_bits", "a_signed"), [(8, 16, False), (20, 16, True), (32, 16, True), (1, 1, False)])
@@ -53,7 +56,26 @@ def test_multiply_add(total_bits):
     assert verilog.convert(MultiplyAdd(9, 16, total_bits, "ice40"), "total").count("SB_MAC16 ") == 1
 
 
-@pytest.mark.parametrize(("a_bits", "blocks"), [(8, 1), (16, 1), (20, 2)])
+class InCells(wiring.Component):
+    """product_in_cells as a component."""
+
+    def __init__(self, a_bits, b_bits):
+        super().__init__({"a": In(a_bits), "b": In(b_bits), "product": Out(a_bits + b_bits)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.product.eq(product_in_cells(self.a, self.b))
+        return m
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(1, 3), (3, 1), (4, 3)])
+def test_products_in_cells(a_bits, b_bits):
+    pairs = [(a, b) for a in range(1 << a_bits) for b in range(1 << b_bits)]
+    seen = circuits.run(InCells(a_bits, b_bits), [{"a": a, "b": b} for a, b in pairs], ["product"])
+    assert [cycle["product"] for cycle in seen] == [a * b for a, b in pairs]
+
+
+@pytest.mark.parametrize(("a_bits", "blocks"), [(8, 1), (16, 1), (20, 1)])
 def test_blocks_of_a_multiplier(a_bits, blocks):
     multiplier = Multiplier(a_bits, 16, a_signed=True, tech="ice40")
     assert verilog.convert(multiplier, "multiplier").count("SB_MAC16 ") == blocks

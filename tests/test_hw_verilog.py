@@ -14,6 +14,10 @@ from galton.format import FORMAT_VERSION, REGISTERS
 from galton_hw import verilog
 from galton_sim import verilator
 
+LARGE = ("ecp5-25-ternary", "ecp5-85", "asic")
+"""Configurations whose text takes long to write."""
+EVERY = [pytest.param(name, marks=pytest.mark.cosim) if name in LARGE else name for name in CONFIGS]
+
 PROGRAM = """
 import hashlib
 from galton.config import CONFIGS
@@ -44,7 +48,7 @@ def test_text_depends_on_the_circuit_alone():
     assert str(os.getcwd()) not in text
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", EVERY)
 def test_ports_are_those_of_the_text(name):
     text, description = generated(name)
     module = text[re.search(rf"^module {verilog.MODULE}\(", text, re.MULTILINE).start() :]
@@ -74,7 +78,7 @@ def lint(text, folder, switches):
     return re.findall(r"^%(?:Warning|Error)(?:-(\w+))?.*$", done.stderr + done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", EVERY)
 def test_lint(name, tmp_path):
     assert lint(generated(name)[0], tmp_path, verilog.LINT_SWITCHES) == []
 

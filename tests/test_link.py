@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import tty
 import zlib
 from random import Random
 
@@ -29,7 +26,7 @@ WORD = st.integers(0, (1 << 32) - 1)
 class ModelLine:
     """A line to the model of a board; `spoil` changes what goes either way."""
 
-    name, speed = "the model", 1e6
+    name, speed, patience = "the model", 1e6, 0.2
 
     def __init__(self, bus: Bus | None = None, spoil=lambda data: data):
         self.bus = bus or Bus()
@@ -50,7 +47,7 @@ class ModelLine:
 class Replies:
     """A line that gives one reply to each request, whatever it is."""
 
-    name, speed = "the line", 1e6
+    name, speed, patience = "the line", 1e6, 0.2
 
     def __init__(self, *replies):
         self.replies = list(replies)
@@ -258,43 +255,6 @@ def test_faults_on_the_line(seed):
         assert board.read(0, address, len(words)) == words
     assert line.bus.memory == {(0, address): word for address, word in expected.items()}
     assert board.exchange.troubles > 50
-
-
-class Terminal:
-    """A pseudo-terminal with the model of a board behind it."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.model = Model(bus)
-        self.master, slave = os.openpty()
-        tty.setraw(slave)
-        self.path = os.ttyname(slave)
-        self.slave = slave
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def serve(self):
-        waiting = b""
-        while True:
-            try:
-                waiting = (waiting + os.read(self.master, 4096)).rpartition(b"\0")[2]
-            except OSError:
-                return
-            reply = self.model.answer(waiting)
-            if reply:
-                os.write(self.master, reply)
-                waiting = b""
-
-    def close(self):
-        os.close(self.slave)
-        self.thread.join(5)
-        os.close(self.master)
-
-
-@pytest.fixture
-def terminal():
-    found = Terminal(Bus())
-    yield found
-    found.close()
 
 
 def test_a_serial_port(terminal):

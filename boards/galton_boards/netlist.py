@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from galton.config import Config
-from galton_boards.synth import DEVICES, Device
+from galton_boards.device import DEVICES, Device
 from galton_hw import verilog
 from galton_sim import yosys
 

@@ -1,90 +1,35 @@
 """Synthesis, place and route of a core behind few pins: how large, how fast.
 
-    python -m galton_boards.synth --config up5k
-    python -m galton_boards.synth --all --output build/synth.json
-
-Caveat on iCE40: nextpnr takes 0.1 ns for the clock-to-output time of SPRAMs and DSPs. DSP operands and products are registered in
-the core; where SPRAMs are used, `corrected_mhz` adds what is missing (SPRAM_DELAY) to the critical path, and limits hold for it.
+python -m galton_boards.synth --config up5k
+python -m galton_boards.synth --all --output build/synth.json
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
 
 from galton.config import CONFIGS, named
-from galton.errors import GaltonError, MissingTool
+from galton.errors import GaltonError
+from galton_boards.device import DEVICES, Device, nextpnr, routing
+from galton_boards.limits import broken
 from galton_boards.wrapper import FewPins
 from galton_sim import yosys
-from galton_sim.yosys import SynthesisError
-
-SPRAM_DELAY = 1.3e-3
-"""Microseconds by which nextpnr-ice40 underrates the clock-to-output time of a single-port RAM."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """A chip: how to synthesize for it and how to place and route on it.
-
-    tech: what the core instantiates. synthesis: the yosys pass. router: nextpnr's name. arguments: of the router.
-    cells: resource names of the router's report. clock: MHz that the router aims at.
-    """
-
-    tech: str
-    synthesis: str
-    router: str
-    arguments: tuple[str, ...]
-    cells: dict[str, str]
-    clock: float
-
-
-DEVICES = {
-    "up5k": Device(
-        tech="ice40",
-        synthesis="synth_ice40 -abc9 -dff -device u -top top",
-        router="nextpnr-ice40",
-        arguments=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
-        cells={"logic": "ICESTORM_LC", "ram": "ICESTORM_RAM", "dsp": "ICESTORM_DSP", "spram": "ICESTORM_SPRAM"},
-        clock=24.0,
-    ),
-    "ecp5-25": Device(
-        tech="generic",
-        synthesis="synth_ecp5 -top top",
-        router="nextpnr-ecp5",
-        arguments=("--25k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
-        cells={"logic": "TRELLIS_COMB", "ram": "DP16KD", "dsp": "MULT18X18D", "registers": "TRELLIS_FF"},
-        clock=60.0,
-    ),
-    "ecp5-85": Device(
-        tech="generic",
-        synthesis="synth_ecp5 -top top",
-        router="nextpnr-ecp5",
-        arguments=("--85k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
-        cells={"logic": "TRELLIS_COMB", "ram": "DP16KD", "dsp": "MULT18X18D", "registers": "TRELLIS_FF"},
-        clock=60.0,
-    ),
-}
-"""By configuration name."""
-DEVICES["ecp5-25-ternary"] = DEVICES["ecp5-25"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a design. used, available: cells by kind. fmax: MHz by clock after routing; corrected_mhz: see above."""
+    """What became of a design. used, available: cells by kind. fmax: MHz by clock; corrected_mhz: Routing.corrected."""
 
     name: str
     device: str
@@ -108,33 +53,12 @@ def synthesize(component: Any, device: Device, folder: Path) -> None:
     yosys.run(f"read_rtlil top.il\n{device.synthesis} -json top.json\ntee -o stat.txt stat\n", folder)
 
 
-def _nextpnr(device: Device, folder: Path, *options: str) -> str:
-    """Run the router on ``top.json``; what it logs, also left there as route.log. Raises MissingTool, SynthesisError."""
-    module = "yowasp_" + device.router.replace("-", "_")
-    if importlib.util.find_spec(module) is None:
-        raise MissingTool(f"{device.router} is not installed; install it with: pip install yowasp-{device.router}")
-    program = f"import sys; from {module} import *; sys.exit(run_{device.router.replace('-', '_')}(sys.argv[1:]))"
-    shape = ["--json", "top.json", "--freq", str(device.clock), "--log", "route.log", "-q"]
-    command = [sys.executable, "-c", program, *device.arguments, *shape, *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise SynthesisError(f"{device.router} failed:\n" + "\n".join(lines[-15:]))
-    return (folder / "route.log").read_text()
-
-
-def route(device: Device, folder: Path, *, seed: int = 1) -> dict[str, Any]:
-    """Place and route ``top.json``; nextpnr's own report. Raises MissingTool; SynthesisError where it does not fit."""
-    _nextpnr(device, folder, "--report", "report.json", "--seed", str(seed), "--timing-allow-fail")
-    return json.loads((folder / "report.json").read_text())
-
-
 def packed(component: Any, device: Device, folder: Path) -> dict[str, int]:
     """Cells by kind of a component by itself, packed but not placed, without pins. Raises MissingTool, SynthesisError."""
     text = rtlil.convert(component, name="top", emit_src=False)
     (folder / "top.il").write_text(text)
     yosys.run(f"read_rtlil top.il\n{device.synthesis} -json top.json\n", folder)
-    found = re.findall(r"(\w+): +(\d+)/ *\d+ +\d+%", _nextpnr(device, folder, "--pack-only"))
+    found = re.findall(r"(\w+): +(\d+)/ *\d+ +\d+%", nextpnr(device, folder, "--pack-only"))
     counts = {cell: int(count) for cell, count in found}
     return {kind: counts[cell] for kind, cell in device.cells.items()}
 
@@ -149,19 +73,16 @@ def measure(component: Any, name: str, device: str, *, folder: Path | None = Non
     start = time.perf_counter()
     synthesize(component, chip, folder)
     middle = time.perf_counter()
-    report = route(chip, folder, seed=seed)
+    nextpnr(chip, folder, "--report", "report.json", "--seed", str(seed), "--timing-allow-fail")
     end = time.perf_counter()
-    cells = {kind: report["utilization"][cell] for kind, cell in chip.cells.items()}
-    fmax = {clock.removeprefix("$glbnet$").split("$")[0]: entry["achieved"] for clock, entry in report["fmax"].items()}
-    slowest = min(fmax.values())
-    uses_spram = cells.get("spram", {"used": 0})["used"] > 0
+    found = routing(chip, folder)
     return Report(
         name=name,
         device=device,
-        used={kind: cell["used"] for kind, cell in cells.items()},
-        available={kind: cell["available"] for kind, cell in cells.items()},
-        fmax={clock: round(value, 2) for clock, value in fmax.items()},
-        corrected_mhz=round(1 / (1 / slowest + SPRAM_DELAY) if uses_spram else slowest, 2),
+        used=found.used,
+        available=found.available,
+        fmax=found.fmax,
+        corrected_mhz=found.corrected,
         synthesis_seconds=round(middle - start, 1),
         routing_seconds=round(end - middle, 1),
     )
@@ -177,21 +98,9 @@ def core(name: str) -> tuple[Any, str]:
     return Core(config, tech=DEVICES[config.name].tech), config.name
 
 
-def limits(name: str) -> dict[str, float]:
-    """The committed ceilings (cells by kind) and floor (corrected_mhz) of a configuration."""
-    return tomllib.loads(files("galton_boards").joinpath("limits.toml").read_text())[name]
-
-
 def violations(report: Report) -> list[str]:
     """Each limit that a report breaks, in words."""
-    broken = []
-    for kind, limit in limits(report.name).items():
-        if kind == "corrected_mhz":
-            if report.corrected_mhz < limit:
-                broken.append(f"{report.name}: {report.corrected_mhz} MHz is below {limit}")
-        elif report.used[kind] > limit:
-            broken.append(f"{report.name}: {report.used[kind]} {kind} is above {limit}")
-    return broken
+    return broken(report.name, report.used, report.corrected_mhz)
 
 
 def table(reports: Sequence[Report]) -> str:

@@ -6,11 +6,14 @@ instantiated here and `-dsp` is never given. Two 8 x 8 products share a block. O
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from galton_hw.memory import TECHNOLOGIES
+
+BLOCK_BITS = 16
+"""Of an operand of SB_MAC16."""
 
 
 def _mac16(
@@ -68,13 +71,23 @@ def _mac16(
     )
 
 
+def product_in_cells(a: Value, b: Value) -> Value:
+    """a * b, both unsigned, as one conditional addition for each bit of `a`, whose condition fits the adder's own cells."""
+    total: Value = Mux(a[0], b, 0)
+    for place in range(1, len(a)):
+        # Bits below `place` stay what they are.
+        upper = total[place:]
+        total = Cat(total[:place], Mux(a[place], (upper + b)[: len(b) + 1], upper))
+    return total
+
+
 class Multiplier(wiring.Component):
     """product = a * b, both unsigned, or a signed; b has at most 16 bits.
 
     Latency 2 in cycles with `enable`: operands are registered, then the product. Throughput 1. Exact.
 
-    Parameters: `a_bits`, `b_bits`, `a_signed`, `tech`. On ice40 an `a` of more than 16 bits takes two blocks, whose sum follows
-    the product registers.
+    Parameters: `a_bits`, `b_bits`, `a_signed`, `tech`. On ice40 a block takes the highest 16 bits of `a`; the product of those
+    below is made of cells, and what it has beyond their number of bits is added in the block.
     """
 
     latency = 2
@@ -92,7 +105,7 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if self.tech == "ice40":
-            self._instances(m)
+            self._block(m)
             return m
         a = Signal(self.a.shape(), reset_less=True)
         b = Signal(self.b.shape(), reset_less=True)
@@ -102,26 +115,22 @@ class Multiplier(wiring.Component):
             m.d.sync += [a.eq(self.a), b.eq(self.b), product.eq(a * b)]
         return m
 
-    def _instances(self, m: Module) -> None:
-        is_signed = self.a.shape().signed
-        # A signed operand that fits one block is sign-extended into it; a longer one is an unsigned low and a signed high half.
-        halves = [self.a] if len(self.a) <= 16 else [self.a[:16], self.a[16:].as_signed() if is_signed else self.a[16:]]
-        total: Value = Const(0, 1)
-        for index, half in enumerate(halves):
-            operand = Signal(signed(16) if half.shape().signed else unsigned(16), name=f"operand_{index}")
-            output = Signal(32, name=f"output_{index}")
-            m.d.comb += operand.eq(half)
-            m.submodules[f"mac_{index}"] = _mac16(
-                operand,
-                Cat(self.b, Const(0, 16 - len(self.b))),
-                output,
-                self.enable,
-                signed_a=half.shape().signed,
-                signed_b=False,
-                dual=False,
-            )
-            total = total + ((output.as_signed() if half.shape().signed else output) << (16 * index))
-        m.d.comb += self.product.eq(total)
+    def _block(self, m: Module) -> None:
+        is_signed, below = self.a.shape().signed, max(0, len(self.a) - BLOCK_BITS)
+        upper = self.a[below:]
+        operand = Signal(signed(BLOCK_BITS) if is_signed else unsigned(BLOCK_BITS))
+        other, output = Signal(BLOCK_BITS), Signal(2 * BLOCK_BITS)
+        m.d.comb += [operand.eq(upper.as_signed() if is_signed else upper), other.eq(self.b)]
+        added, lowest = None, Signal(below, reset_less=True)
+        if below:
+            part, added = Signal(below + len(self.b), reset_less=True), Signal(2 * BLOCK_BITS)
+            m.d.comb += added.eq(part[below:])
+            with m.If(self.enable):
+                m.d.sync += [part.eq(product_in_cells(self.a[:below], self.b)), lowest.eq(part[:below])]
+        m.submodules.mac = _mac16(
+            operand, other, output, self.enable, signed_a=is_signed, signed_b=False, dual=False, added=added
+        )
+        m.d.comb += self.product.eq(Cat(lowest, output))
 
 
 class MultiplyAdd(wiring.Component):

@@ -1,4 +1,4 @@
-"""A board in compiled simulation: the core behind its serial pins, and a line (galton.link.Line) to it.
+"""A board in compiled simulation: the core behind its serial pins, its flash, and a line (galton.link.Line) to it.
 
 Time stands still while nobody waits for the board. A timeout is one of the board's clock, so that nothing depends on how fast the
 simulation is.
@@ -9,44 +9,49 @@ from __future__ import annotations
 import contextlib
 import struct
 import subprocess
+import tempfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from galton.config import Config
 from galton.errors import PortError
 from galton.link.line import BITS_PER_BYTE
 from galton_hw import verilog
 from galton_hw.link.core import LinkedCore
 from galton_sim import verilator
 
-CLOCK = 24e6
-DIVIDER = 24
+WAKING = 3e-6
+"""Seconds that a flash takes to wake up: tRES1 of W25Q128JV."""
+BOOT_BITS, BOOT_BYTE = 200, 90
+"""More than the bits of the line and the cycles for each byte that reading the flash takes."""
+ANSWERS = 20
+"""Bytes on the line after which no answer begins any more."""
 MOST_CYCLES = (1 << 32) - 1
 
 
-@cache
-def board_text(config: Config, divider: int = DIVIDER, board: int = 0, clock: float = CLOCK) -> str:
-    """Verilog of a LinkedCore."""
-    return verilog.convert(LinkedCore(config, divider=divider, board=board, clock=clock), "galton_board")
-
-
 class SimulatedLine:
-    """The line to a simulated board of a configuration; each has a board of its own.
+    """The line to a simulated board; each has a board of its own, powered up long enough to have read its flash.
 
-    Parameters: `config` of the core; `divider`, cycles of a bit; `clock` in Hz; `vcd` names a file for waveforms (slow, large).
+    Parameters: `linked`, what is on the board's chip; `flash`, what its flash holds from the address on where it looks for an
+    image, with nothing else in it; `vcd` names a file for waveforms (slow, large).
     Members: as in Line; `cycles` simulated so far. Raises MissingTool, HardwareMismatch where the simulation cannot be built.
     """
 
-    def __init__(self, config: Config, *, divider: int = DIVIDER, clock: float = CLOCK, vcd: Path | None = None) -> None:
-        self.name, self.clock = f"simulated {config.name}", clock
-        self.speed = clock / divider / BITS_PER_BYTE
+    def __init__(self, linked: LinkedCore, *, flash: bytes = b"", vcd: Path | None = None) -> None:
+        self.name, self.clock = f"simulated {linked.config.name}", linked.clock
+        divider, boot = linked.link.divider, linked.link.boot
+        self.speed = self.clock / divider / BITS_PER_BYTE
+        # The link answers within some hundred cycles.
+        self.patience = ANSWERS / self.speed
         self.cycles = 0
-        harness = files("galton_sim").joinpath("board.cpp").read_text()
-        executable = verilator.build(board_text(config, divider, clock=clock), harness, trace=vcd is not None)
-        command = [str(executable), str(divider), *([str(vcd)] if vcd is not None else [])]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._waiting = b""
+        with tempfile.NamedTemporaryFile() as content:
+            content.write(flash)
+            content.flush()
+            place = [content.name, str(boot.address if boot else 0), str(round(WAKING * self.clock))]
+            command = [str(executable(linked, vcd is not None)), str(divider), *place, *([str(vcd)] if vcd is not None else [])]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.receive((BOOT_BITS * divider + BOOT_BYTE * len(flash)) / self.clock)
 
     def send(self, data: bytes) -> None:
         """See Line."""
@@ -71,3 +76,11 @@ class SimulatedLine:
             self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
+
+
+@cache
+def executable(linked: LinkedCore, trace: bool = False) -> Path:
+    """The compiled simulation of what is on a board's chip. Raises MissingTool, HardwareMismatch where it cannot be built."""
+    harness = files("galton_sim").joinpath("board.cpp").read_text()
+    macro = f"#define FLASH {int(linked.link.boot is not None)}\n"
+    return verilator.build(verilog.convert(linked, "galton_board"), macro + harness, trace=trace)

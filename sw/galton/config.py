@@ -205,8 +205,21 @@ CONFIGS = {
 LARGEST_WEIGHT = CONFIGS["up5k"].wide_weight_limit
 """What two planes of 4 bits hold, as all named configurations but the ternary one have them."""
 
-BOARDS = {"icebreaker": "up5k", "ulx3s-25f": "ecp5-25", "ulx3s-85f": "ecp5-85", "ecpix-5": "ecp5-85"}
-"""Boards that stand for a configuration."""
+BOARDS = {
+    "icebreaker": "up5k",
+    "icesugar": "up5k",
+    "ulx3s-12f": "ecp5-25",
+    "ulx3s-25f": "ecp5-25",
+    "ulx3s-45f": "ecp5-25",
+    "ulx3s-85f": "ecp5-85",
+    "orangecrab": "ecp5-25",
+    "orangecrab-85f": "ecp5-85",
+    "ecpix-5": "ecp5-85",
+    "ecpix-5-45f": "ecp5-25",
+    "colorlight-5a-75b": "ecp5-25",
+    "icepi-zero": "ecp5-25",
+}
+"""Boards that stand for a configuration; what else is known of them is in galton_boards.boards."""
 
 
 def named(name: str) -> Config:

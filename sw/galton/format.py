@@ -12,6 +12,7 @@ Tensors live above the program, one byte per raw activation, four to a word, lit
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -306,6 +307,15 @@ BOARD = Record(
 )
 LINK_REGISTERS = {"input": 32, "board": 33}
 """Registers of the link itself: `input` takes words of input tensors; `board` shows BOARD."""
+
+BOOT_ERASED = (1 << WORD_BITS) - 1
+"""The first word of a flash that nothing was written to."""
+
+
+def boot_word(digest: int) -> int:
+    """The first word of an image in a board's flash: it names this version of the link and the configuration of the core."""
+    return zlib.crc32(b"".join(word.to_bytes(WORD_BYTES, "little") for word in (IDENTITY, LINK_VERSION, digest)))
+
 
 # The image file.
 MAGIC = b"GALTON\r\n"

@@ -40,7 +40,8 @@ class Exchange(wiring.Component):
 
     Parameters: `board`, the word that register `board` shows.
     Members: `valid`, `bit`: the request; `more_bytes`, its next byte is here; `given`: words of an input were taken since
-    `control` was written. `o`, `bus`, `words`, `boot_failed`, `error` as in Link; `enabled` to show.
+    `control` was written. `o`, `bus`, `words`, `boot_failed`, `error` as in Link; `enabled` to show; `complete`: all of the
+    request has come and been read.
     """
 
     def __init__(self, board: int) -> None:
@@ -53,6 +54,7 @@ class Exchange(wiring.Component):
                 "bus": Out(BusSignature()),
                 "words": Out(stream.Signature(WORD_BITS)),
                 "error": Out(1),
+                "complete": Out(1),
             }
         )
 
@@ -76,6 +78,7 @@ class Exchange(wiring.Component):
         shown = {"corrupt": corrupt, "refused": refused, "enabled": self.enabled, "boot_failed": self.boot_failed}
         m.d.comb += [
             self.error.eq(corrupt | refused),
+            self.complete.eq(part == Part.ANSWER),
             shift.eq(state.load | (state.receive & self.valid)),
             *(flags[ANSWER.places[name][1]].eq(value) for name, value in shown.items()),
         ]
@@ -179,7 +182,8 @@ class Link(wiring.Component):
 
     Parameters: `board`, the word that register `board` shows (format.BOARD).
     Members: `i`, `o`, bytes from and to the host; `bus`; `words` of input tensors; `boot_failed`, to show;
-    `error`: since the last zero byte, a CRC was wrong or a word was refused.
+    `error`: since the last zero byte, a CRC was wrong or a word was refused; `enabled`, control.enable as it was written last;
+    `astray`: the byte at `i` is a zero inside a request, or another one after its end; `forget`: drop what is unfinished.
     """
 
     def __init__(self, board: int) -> None:
@@ -190,8 +194,8 @@ class Link(wiring.Component):
                 "o": Out(stream.Signature(BYTE_BITS)),
                 "bus": Out(BusSignature()),
                 "words": Out(stream.Signature(WORD_BITS)),
-                "boot_failed": In(1),
-                "error": Out(1),
+                **{name: In(1) for name in ("boot_failed", "forget")},
+                **{name: Out(1) for name in ("error", "enabled", "astray")},
             }
         )
 
@@ -199,7 +203,7 @@ class Link(wiring.Component):
         m = Module()
         m.submodules.decoder = decoder = Decoder()
         exchange = Exchange(self.board)
-        m.submodules.exchange = ResetInserter(decoder.start)(exchange)
+        m.submodules.exchange = ResetInserter(decoder.start | self.forget)(exchange)
         wiring.connect(m, wiring.flipped(self.i), decoder.i)
         wiring.connect(m, exchange.o, wiring.flipped(self.o))
         wiring.connect(m, exchange.bus, wiring.flipped(self.bus))
@@ -218,5 +222,7 @@ class Link(wiring.Component):
             exchange.given.eq(given),
             exchange.boot_failed.eq(self.boot_failed),
             self.error.eq(exchange.error),
+            self.enabled.eq(enabled),
+            self.astray.eq(decoder.start ^ (self.i.valid & exchange.complete)),
         ]
         return m

@@ -19,18 +19,19 @@ def clock(configuration: str, record: Path | None = None) -> tuple[float, str]:
     found = recorded(record, configuration) if record is not None else None
     if found is not None and record is not None:
         return found, f"routed, in {record.name}"
-    from galton_boards import synth
+    from galton_boards.device import DEVICES
+    from galton_boards.limits import FLOOR, limits
 
-    if configuration in synth.DEVICES:
-        return 1e6 * synth.limits(configuration)["corrected_mhz"], "the least that place and route may give (limits.toml)"
+    if configuration in DEVICES:
+        return 1e6 * limits(configuration)[FLOOR], "the least that place and route may give (limits.toml)"
     return ASSUMED, "an assumed clock"
 
 
 def routed(configuration: str) -> bool:
     """Whether there is a device that the configuration is placed and routed on."""
-    from galton_boards import synth
+    from galton_boards.device import DEVICES
 
-    return configuration in synth.DEVICES
+    return configuration in DEVICES
 
 
 def recorded(record: Path, configuration: str) -> float | None:

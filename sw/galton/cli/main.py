@@ -16,7 +16,25 @@ import click
 from galton.cli.common import emit, first_line
 from galton.errors import CalibrationError, GaltonError
 
-COMMANDS = ("doctor", "demo", "quantize", "compile", "inspect", "run", "simulate", "verilog", "report", "bench", "sweep")
+COMMANDS = (
+    "doctor",
+    "demo",
+    "quantize",
+    "compile",
+    "inspect",
+    "run",
+    "simulate",
+    "verilog",
+    "boards",
+    "build",
+    "flash",
+    "serve",
+    "load",
+    "counters",
+    "report",
+    "bench",
+    "sweep",
+)
 
 
 class Commands(click.Group):

@@ -25,16 +25,14 @@ from galton.format import (
     STATUS,
 )
 from galton.image import Image
-from galton.link.exchange import ATTEMPTS, PATIENCE, Exchange
+from galton.link.blocks import read_requests, write_requests
+from galton.link.exchange import ATTEMPTS, Exchange
 from galton.link.frames import Request
 from galton.link.line import Line
-from galton.words import check_inputs, input_words, memories, profiles, real_outputs
+from galton.words import Memory, check_inputs, input_words, memories, profiles, real_outputs
 
 LIMIT = 60.0
 """Seconds that an inference may take."""
-BLOCK = 4096
-"""Words to a request that reads or writes a memory."""
-
 Words = Sequence[int] | NDArray[np.uint32]
 Progress = Callable[[int, int], None]
 
@@ -52,10 +50,12 @@ class Identity:
 @dataclass
 class Results:
     """outputs: raw (n, rows, columns, channels) in real channel order. profiles[n][layer]: fields of format.PROFILE, each layer's
-    own share; none where the image keeps none. statuses[n]: fields of format.STATUS."""
+    own share; none where the image keeps none. counters[n]: the same of all layers together. statuses[n]: fields of
+    format.STATUS."""
 
     outputs: NDArray[np.int64]
     profiles: list[list[dict[str, int]]]
+    counters: list[dict[str, int]]
     statuses: list[dict[str, int]]
 
 
@@ -65,12 +65,12 @@ class Board:
     What is written to memories and control may be written again, so a request whose answer is lost is repeated. Words of an input
     may not: after any trouble the core is disabled, forgets what it had, and the inference begins anew.
 
-    Parameters: `line`; `attempts` at each request or inference; `patience` in seconds, see PATIENCE.
+    Parameters: `line`; `attempts` at each request or inference; `patience` in seconds, by default the line's.
     Every method raises NoAnswer where the board is silent, LinkError where the line disturbs all attempts, PortError where the
     line is gone.
     """
 
-    def __init__(self, line: Line, *, attempts: int = ATTEMPTS, patience: float = PATIENCE) -> None:
+    def __init__(self, line: Line, *, attempts: int = ATTEMPTS, patience: float | None = None) -> None:
         self.name, self.attempts = line.name, attempts
         self.exchange = Exchange(line, attempts, patience)
         self.identity: Identity | None = None
@@ -86,8 +86,8 @@ class Board:
         """Give the line back. The board keeps what it has."""
         self.exchange.line.close()
 
-    def identify(self) -> Identity:
-        """What is there. Raises WrongBoard for anything but a board of this version of the link."""
+    def identify(self, number: int | None = None) -> Identity:
+        """What is there. Raises WrongBoard for anything but a board of this version of the link, of kind `number` if given."""
         about = self.exchange.ask(Request(LINK_REGISTERS["board"]))
         board = BOARD.unpack(about.words)
         if board["version"] != LINK_VERSION:
@@ -98,6 +98,8 @@ class Board:
         core, digest = self.exchange.ask(Request(REGISTERS["identity"], 2, moving=True)).words
         if core != IDENTITY:
             raise WrongBoard(f"The core at {self.name} says {core:#010x}, not {IDENTITY:#010x}: it is no Galton core")
+        if number not in (None, board["board"]):
+            raise WrongBoard(f"The board at {self.name} is of kind {board['board']}, not {number}: is it the right port?")
         failed = bool(about.fields["boot_failed"])
         self.identity = Identity(board["board"], digest, board["clock"] * 10e3, failed)
         return self.identity
@@ -122,19 +124,18 @@ class Board:
         `progress` is called with (words written, words).
         """
         self.reset()
-        for place, part in _blocks(len(words), chunks):
-            values = [int(word) for word in words[place : place + part]]
-            request = Request(REGISTERS["memory_data"], words=values, select=select, address=address + place // chunks)
+        done = 0
+        for request in write_requests(Memory(select, address, words, chunks)):
             self.exchange.ask(request, enabled=0)
+            done += len(request.words or ())
             if progress is not None:
-                progress(place + part, len(words))
+                progress(done, len(words))
 
     def read(self, select: int, address: int, count: int, *, chunks: int = 1) -> list[int]:
         """`count` words of memory `select` from `address` on; `chunks` words are one address. Stops the core."""
         self.reset()
         found: list[int] = []
-        for place, part in _blocks(count, chunks):
-            request = Request(REGISTERS["memory_data"], part, select=select, address=address + place // chunks)
+        for request in read_requests(select, address, count, chunks):
             found += self.exchange.ask(request, enabled=0).words
         return found
 
@@ -143,12 +144,7 @@ class Board:
 
         `progress` is called with (words written, words).
         """
-        identity = self.identity or self.identify()
-        if identity.digest != image.config.digest:
-            raise WrongBoard(
-                f"The board at {self.name} has configuration digest {identity.digest:08x}, the image is for "
-                f"{image.config.name} ({image.config.digest:08x}): compile the network for this board's configuration"
-            )
+        self._expect(image)
         self.image = None
         loads = memories(image)
         total, before = sum(len(load.words) for load in loads), 0
@@ -162,6 +158,25 @@ class Board:
             before += len(load.words)
         self.image = image
 
+    def attach(self, image: Image) -> None:
+        """Go on with an image that the board has, from its flash or from whoever loaded it; programs are compared, weights not.
+
+        Raises WrongBoard as `load` does, LinkError where the board has another program. Stops the core.
+        """
+        self._expect(image)
+        if self.read(MEMORY_DATA, 0, len(image.program)) != image.program.tolist():
+            raise LinkError(f"The board at {self.name} does not hold {image.meta['network']}: load it")
+        self.image = image
+
+    def _expect(self, image: Image) -> None:
+        """Raise WrongBoard where the core is of another configuration than the image."""
+        identity = self.identity or self.identify()
+        if identity.digest != image.config.digest:
+            raise WrongBoard(
+                f"The board at {self.name} has configuration digest {identity.digest:08x}, the image is for "
+                f"{image.config.name} ({image.config.digest:08x}): compile the network for this board's configuration"
+            )
+
     def run(self, raw: NDArray[Any], *, limit: float = LIMIT, progress: Progress | None = None) -> Results:
         """Run raw inputs (n, rows, columns, channels) through the image that was loaded.
 
@@ -173,10 +188,11 @@ class Board:
         image = self.image
         check_inputs(image, raw)
         header, layers = decode.header(image), len(image.meta["layers"])
-        results = Results(np.zeros(0, np.int64), [], [])
+        results = Results(np.zeros(0, np.int64), [], [], [])
         outputs = np.zeros((len(raw), header["output_words"]), np.uint32)
         for index, words in enumerate(input_words(raw)):
             results.statuses.append(self._infer(words.tolist(), layers, limit))
+            results.counters.append(self.counters())
             outputs[index] = self.read(MEMORY_DATA, header["output_base"], header["output_words"])
             records = layers * PROFILE.words if header["profile_base"] else 0
             results.profiles.append(profiles(self.read(MEMORY_DATA, header["profile_base"], records)))
@@ -206,9 +222,3 @@ class Board:
                 return status
             if time.monotonic() - start > limit:
                 raise NoAnswer(f"The inference did not end within {limit:g} s; {status['layer']} of {layers} layers are done")
-
-
-def _blocks(count: int, chunks: int) -> list[tuple[int, int]]:
-    """(first word, words) of each request, whole addresses to each."""
-    size = BLOCK - BLOCK % chunks
-    return [(place, min(size, count - place)) for place in range(0, count, size)]

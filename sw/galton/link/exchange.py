@@ -8,22 +8,20 @@ from galton.link.frames import END, Answer, Request, parse
 from galton.link.line import Line
 
 ATTEMPTS = 5
-PATIENCE = 0.2
-"""Seconds beyond the time on the line after which an answer is taken for lost: USB adapters hold bytes back for some 16 ms."""
 SEQUENCES = REQUEST.field("sequence").range[1] + 1
 
 
 class Exchange:
     """Requests and their answers, one at a time.
 
-    Parameters: `line`; `attempts` at each request, 1 or more; `patience` in seconds, see PATIENCE.
+    Parameters: `line`; `attempts` at each request, 1 or more; `patience` in seconds, by default the line's.
     Members: `troubles`, how often something had to be repeated so far.
     """
 
-    def __init__(self, line: Line, attempts: int = ATTEMPTS, patience: float = PATIENCE) -> None:
+    def __init__(self, line: Line, attempts: int = ATTEMPTS, patience: float | None = None) -> None:
         if attempts < 1:
             raise ValueError(f"A request needs at least 1 attempt, not {attempts!r}")
-        self.line, self.attempts, self.patience = line, attempts, patience
+        self.line, self.attempts, self.patience = line, attempts, line.patience if patience is None else patience
         self.troubles = 0
         self._sequence = 0
         self._heard = False

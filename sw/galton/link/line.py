@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 
 from galton.errors import MissingTool, PortError
@@ -9,13 +10,20 @@ from galton.errors import MissingTool, PortError
 BAUD = 1_000_000
 """Bits a second on the line, where nothing else is said."""
 BITS_PER_BYTE = 10
+PATIENCE = 0.2
+"""Seconds beyond the time on the line after which an answer is taken for lost: USB adapters hold bytes back for some 16 ms."""
+SIMULATED_SPEED, SIMULATED_PATIENCE = 400.0, 2.0
+"""Of a pseudo-terminal, in bytes a second and seconds: behind it may be a simulated board (`galton serve`), some fifty times
+slower than a real one."""
 
 
 class Line(Protocol):
-    """Bytes both ways. `name` for messages; `speed` in bytes a second."""
+    """Bytes both ways. `name` for messages; `speed` in bytes a second; `patience`, seconds beyond the time on the line after
+    which an answer is taken for lost."""
 
     name: str
     speed: float
+    patience: float
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises PortError where the line is gone."""
@@ -38,7 +46,9 @@ class SerialLine:
             import serial
         except ImportError as error:
             raise MissingTool("pyserial is not installed; install it with: pip install pyserial") from error
-        self.name, self.speed = port, baud / BITS_PER_BYTE
+        terminal = os.path.realpath(port).startswith("/dev/pts/")
+        self.name, self.speed = port, SIMULATED_SPEED if terminal else baud / BITS_PER_BYTE
+        self.patience = SIMULATED_PATIENCE if terminal else PATIENCE
         self._gone: tuple[type[Exception], ...] = (serial.SerialException, OSError)
         try:
             self.serial: Any = serial.serial_for_url(port, baudrate=baud, exclusive=True)

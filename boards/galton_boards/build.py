@@ -1,0 +1,209 @@
+"""A board's bitstream: synthesis, place and route over seeds, packing; each step's result is kept, by what it depends on.
+
+A folder of the cache, named by the board and the digest of what goes in, holds `netlist`, and for each seed `seed-N`: the routed
+design, the router's report, the bitstream top.bin or top.bit, and its build record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from galton.errors import MissingTool
+from galton_boards.boards import Board
+from galton_boards.device import Device, Routing, call, nextpnr, of_platform, routing
+from galton_sim import verilator, yosys
+
+KEPT = 12
+"""Designs that stay in the cache."""
+TOOLS = ("amaranth", "amaranth-boards", "pyosys")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build record.
+
+    digest: of the configuration; key: of everything that goes in. clock: MHz that the PLL makes. fmax: corrected MHz by seed;
+    seed: the fastest, of which the other figures are. used, available: cells by kind. seconds: by step, when it was done.
+    bitstream: file name; bytes and sha256 of it. tools: versions.
+    """
+
+    board: str
+    number: int
+    configuration: str
+    digest: str
+    key: str
+    clock: float
+    fmax: dict[int, float]
+    seed: int
+    used: dict[str, int]
+    available: dict[str, int]
+    seconds: dict[str, float]
+    bitstream: str
+    bytes: int
+    sha256: str
+    tools: dict[str, str]
+
+    @property
+    def met(self) -> bool:
+        """Whether timing analysis allows the board's clock."""
+        return self.fmax[self.seed] >= self.clock
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the tools are given: RTLIL, pins and clocks, chip; and versions of the tools."""
+
+    board: Board
+    device: Device
+    rtlil: str
+    constraints: str
+    tools: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that a routed design depends on, but for the seed."""
+        parts = [self.rtlil, self.constraints, repr(self.device), repr(self.tools)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are kept."""
+        return verilator.cache_folder() / "boards" / f"{self.board.name}-{self.key}"
+
+
+def design(board: Board) -> Design:
+    """A board's design, ready for synthesis. Raises MissingTool where a tool is not installed."""
+    tools = {name: _version(name) for name in TOOLS}
+    from galton_boards import top
+
+    platform = top.platform(board)
+    device = of_platform(platform)
+    router = device.package.replace("_", "-")
+    tools[router] = _version(router)
+    plan = platform.prepare(top.Top(board, device.tech), "top", emit_src=False)
+    return Design(board, device, plan.files["top.il"], plan.files[f"top.{device.family.constraints}"], tools)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingTool(f"{distribution} is not installed; install it with: pip install {distribution}") from None
+
+
+@contextmanager
+def _making(target: Path) -> Iterator[Path | None]:
+    """A folder to make `target` in, which appears whole at the end, or None where it is there already; one process at a time."""
+    if target.exists():
+        yield None
+        return
+    with verilator.locked(target):
+        if target.exists():
+            yield None
+            return
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}-") as work:
+            made = Path(work) / "made"
+            made.mkdir()
+            yield made
+            made.rename(target)
+
+
+def synthesized(design: Design) -> tuple[Path, float]:
+    """The folder with top.json, and the seconds that making it took. Raises MissingTool, SynthesisError."""
+    target = design.folder / "netlist"
+    design.folder.parent.mkdir(parents=True, exist_ok=True)
+    verilator.forget(design.folder.parent, KEPT)
+    with _making(target) as folder:
+        if folder is not None:
+            start = time.perf_counter()
+            (folder / "top.il").write_text(design.rtlil)
+            (folder / f"top.{design.device.family.constraints}").write_text(design.constraints)
+            yosys.run(f"read_rtlil top.il\n{design.device.synthesis} -json top.json\n", folder)
+            (folder / "seconds").write_text(f"{time.perf_counter() - start:.1f}")
+    os.utime(design.folder)
+    return target, float((target / "seconds").read_text())
+
+
+def routed(design: Design, seed: int) -> tuple[Path, Routing, float]:
+    """The folder with the routed design of a seed, the router's report, and the seconds it took. Raises as `synthesized`."""
+    netlist, _ = synthesized(design)
+    family = design.device.family
+    target = design.folder / f"seed-{seed}"
+    with _making(target) as folder:
+        if folder is not None:
+            start = time.perf_counter()
+            for name in ("top.json", f"top.{family.constraints}"):
+                os.link(netlist / name, folder / name)
+            option, suffix = family.routed
+            pins = (f"--{family.constraints}", f"top.{family.constraints}")
+            report = ("--report", "report.json", "--seed", str(seed), "--timing-allow-fail")
+            nextpnr(design.device, folder, *pins, option, f"top.{suffix}", *report)
+            (folder / "seconds").write_text(f"{time.perf_counter() - start:.1f}")
+    return target, routing(design.device, target), float((target / "seconds").read_text())
+
+
+def packed(design: Design, folder: Path) -> Path:
+    """The bitstream of the routed design in `folder`. Raises MissingTool, SynthesisError."""
+    family = design.device.family
+    target = folder / f"top.{family.bitstream}"
+    if not target.exists():
+        call(design.device.package, family.packer, family.packing, folder)
+    return target
+
+
+def quiet(step: str) -> None:
+    """Tell nobody about a step."""
+
+
+def build(board: Board, seeds: int = 1, progress: Progress = quiet) -> tuple[Build, Path]:
+    """The fastest of `seeds` routed designs as a build record, and its bitstream. `progress` is told of each step that begins.
+
+    Raises ValueError for seeds below 1; MissingTool; SynthesisError where the design does not fit or cannot be routed.
+    """
+    if seeds < 1:
+        raise ValueError(f"There must be a seed at least, not {seeds}")
+    progress("Verilog of the board")
+    made = design(board)
+    progress("synthesis")
+    _, synthesis_seconds = synthesized(made)
+    seconds = {"synthesis": synthesis_seconds}
+    found = {}
+    for seed in range(1, seeds + 1):
+        progress(f"place and route, seed {seed}")
+        found[seed] = routed(made, seed)
+        seconds[f"seed {seed}"] = found[seed][2]
+    progress("bitstream")
+    best = max(found, key=lambda seed: found[seed][1].corrected)
+    folder, report, _ = found[best]
+    bitstream = packed(made, folder)
+    content = bitstream.read_bytes()
+    record = Build(
+        board=board.name,
+        number=board.number,
+        configuration=board.configuration,
+        digest=f"{board.config.digest:08x}",
+        key=made.key,
+        clock=board.clock / 1e6,
+        fmax={seed: entry[1].corrected for seed, entry in found.items()},
+        seed=best,
+        used=report.used,
+        available=report.available,
+        seconds=seconds,
+        bitstream=bitstream.name,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        tools=made.tools,
+    )
+    (folder / "record.json").write_text(json.dumps(asdict(record), indent=2) + "\n")
+    return record, bitstream

@@ -1,0 +1,103 @@
+"""A simulated board behind a pseudo-terminal: programs that know nothing of it load and run networks there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from networks import random_inputs, random_network
+
+import galton
+from galton import golden
+from galton.cli import main as program
+from galton.compiler import compile
+from galton.config import named
+from galton.link import connect
+from galton.link.flash import flash_image
+from galton_hw.link.core import LinkedCore
+from galton_hw.link.uart import MINIMUM_DIVIDER
+from galton_sim.board import SimulatedLine
+from galton_sim.terminal import Terminal
+
+pytestmark = pytest.mark.cosim
+CONFIG = named("tiny")
+LINKED = LinkedCore(CONFIG, divider=MINIMUM_DIVIDER, board=7, clock=24e6, boot=0x4_0000)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return compile(random_network(4, CONFIG, operations=60_000), CONFIG).image
+
+
+@pytest.fixture(scope="module")
+def raw():
+    return random_inputs(4, random_network(4, CONFIG, operations=60_000), 3)
+
+
+@pytest.fixture(params=[False, True], ids=["erased", "in the flash"])
+def served(request, image) -> Iterator[tuple[str, bool]]:
+    """A terminal that is being served, and whether the image was in the board's flash."""
+    ended = threading.Event()
+    with Terminal(SimulatedLine(LINKED, flash=flash_image(image) if request.param else b"")) as terminal:
+        thread = threading.Thread(target=terminal.serve, args=(ended.is_set,))
+        thread.start()
+        yield terminal.path, request.param
+        ended.set()
+        thread.join()
+        assert 0 < terminal.cycles
+
+
+def test_run_on_the_command_line(capsys, tmp_path, served, image, raw):
+    path, in_flash = served
+    image.save(tmp_path / "net.galton")
+    np.save(tmp_path / "inputs.npy", raw)
+    files = [str(tmp_path / "net.galton"), str(tmp_path / "inputs.npy"), "--raw", "--port", path, "--json"]
+    code = program.run(["run", *files, *["--loaded"] * in_flash])
+    facts = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert facts["outputs"] == golden.run(image, raw).tolist()
+    assert facts["board"]["configuration"] == "tiny"
+    assert facts["cycles"] > 100
+    assert program.run(["counters", "--port", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counters"]["cycles"] > 100
+
+
+@pytest.fixture(scope="module")
+def icebreaker() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`galton serve icebreaker`, and the port that it says."""
+    command = [sys.executable, "-m", "galton", "serve", "icebreaker", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        lines = []
+        while not lines or lines[-1] != "}\n":
+            lines.append(process.stdout.readline())
+        yield process, json.loads("".join(lines))["port"]
+        process.kill()
+
+
+def test_a_board_from_the_command_line(icebreaker):
+    process, port = icebreaker
+    config = named("icebreaker")
+    network = random_network(1, config, operations=60_000)
+    raw = random_inputs(1, network, 2)
+    image = compile(network, config).image
+    with connect(port) as board:
+        board.load(image)
+        assert np.array_equal(board.run(raw).outputs, golden.run(image, raw))
+    process.send_signal(signal.SIGINT)
+    facts = json.loads(process.stdout.read())
+    assert process.wait() == 0
+    assert facts["cycles"] > 100_000
+    assert facts["speed"] > 0
+
+
+def test_a_board_of_its_own():
+    with galton.connect("sim:icebreaker", number=1) as board:
+        assert board.identity.digest == named("icebreaker").digest
+        board.write(0, 3, [5, 6])
+        assert board.read(0, 3, 2) == [5, 6]

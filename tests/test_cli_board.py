@@ -1,0 +1,121 @@
+"""Commands that talk to a board, against the model of one behind a pseudo-terminal: what they say, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import random_network
+
+from galton.cli import main as program
+from galton.compiler import compile as compile_network
+from galton.config import named
+from galton.format import MEMORY_DATA, REGISTERS
+from galton.image import Image
+from galton.link.flash import flash_image
+from galton.link.line import SerialLine
+
+CONFIG = named("tiny")
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    """A file with an image for tiny."""
+    path = tmp_path / "net.galton"
+    compile_network(random_network(1, CONFIG), CONFIG).image.save(path)
+    return path
+
+
+@pytest.fixture
+def port(terminal) -> str:
+    """The port of a board of configuration tiny."""
+    terminal.bus.digest = CONFIG.digest
+    return terminal.path
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the program."""
+    code = program.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_load_writes_the_memories(capsys, terminal, port, image) -> None:
+    code, out, _ = call(capsys, "load", image, "--port", port, "--json")
+    facts = json.loads(out)
+    assert (code, facts["configuration"], facts["digest"]) == (0, "tiny", f"{CONFIG.digest:08x}")
+    assert (facts["clock"], facts["repeated"], facts["boot_failed"]) == (24e6, 0, False)
+    program_words = Image.load(image).program.tolist()
+    assert [terminal.bus.memory[MEMORY_DATA, place] for place in range(len(program_words))] == program_words
+    code, out, _ = call(capsys, "load", image, "--port", port)
+    assert code == 0
+    assert f"at {port}: tiny, 24 MHz\nLoaded random-1 in" in out
+
+
+def test_load_writes_a_file_for_the_flash(capsys, image, tmp_path) -> None:
+    path = tmp_path / "net.bin"
+    assert call(capsys, "load", image, "--flash", path)[0] == 0
+    assert path.read_bytes() == flash_image(Image.load(image))
+    code, out, _ = call(capsys, "load", image, "--flash", path, "--json")
+    assert (code, json.loads(out)["bytes"]) == (0, path.stat().st_size)
+
+
+@pytest.mark.parametrize("options", [(), ("--port", "nowhere", "--flash", "net.bin")])
+def test_load_wants_one_destination(capsys, image, options) -> None:
+    code, _, err = call(capsys, "load", image, *options)
+    assert code == 2
+    assert "Give either --port or --flash" in err
+
+
+def test_counters(capsys, terminal, port) -> None:
+    code, out, _ = call(capsys, "counters", "--port", port, "--json")
+    facts = json.loads(out)
+    assert (code, facts["counters"]["events"]) == (0, 0xABCD0000 + REGISTERS["events"])
+    assert facts["status"] == {"busy": 0, "saturated": 0, "layer": 0}
+    code, out, _ = call(capsys, "counters", "--port", port)
+    assert code == 0
+    assert "at rest, 0 layers done" in out
+    assert f"{facts['counters']['cycles']:,}" in out
+
+
+def test_run_is_for_a_board_that_holds_the_image(capsys, terminal, port, image, tmp_path) -> None:
+    inputs = tmp_path / "inputs.npy"
+    np.save(inputs, np.zeros((1, *Image.load(image).meta["input"]["shape"])))
+    code, _, err = call(capsys, "run", image, inputs, "--port", port, "--loaded")
+    assert code == 1
+    assert f"The board at {port} does not hold random-1: load it" in err
+
+
+REFUSED = {
+    "another configuration": (lambda terminal: setattr(terminal.bus, "digest", 5), (), "has configuration digest 00000005"),
+    "another kind of board": (lambda terminal: None, ("--board", "icebreaker"), "is of kind 7, not 1: is it the right port?"),
+    "no board of that name": (lambda terminal: None, ("--board", "nonesuch"), "There is no board 'nonesuch'"),
+}
+
+
+@pytest.mark.parametrize(("change", "options", "words"), REFUSED.values(), ids=REFUSED)
+def test_the_wrong_board_is_refused(capsys, terminal, port, image, change, options, words) -> None:
+    change(terminal)
+    code, out, err = call(capsys, "load", image, "--port", port, *options, "--json")
+    assert code == 1
+    assert words in err
+    assert words in json.loads(out)["message"]
+    assert not terminal.bus.memory
+
+
+def test_a_port_that_is_in_use(capsys, port) -> None:
+    line = SerialLine(port)
+    code, out, err = call(capsys, "counters", "--port", port, "--json")
+    line.close()
+    assert (code, json.loads(out)["error"]) == (1, "PortError")
+    assert f"Cannot open {port}" in err
+
+
+@pytest.mark.parametrize("name", ["sim:nonesuch", "nowhere"])
+def test_ports_that_are_not_there(capsys, name) -> None:
+    code, _, err = call(capsys, "counters", "--port", name)
+    assert code == 1
+    assert "nonesuch" in err or "Cannot open nowhere" in err
