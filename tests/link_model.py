@@ -6,7 +6,7 @@ import os
 import threading
 import tty
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from galton.format import (
@@ -123,6 +123,30 @@ class Model:
         values = {"corrupt": corrupt, "refused": refused, "enabled": self.bus.enabled, "boot_failed": 0, "zero": 0}
         found.append(ANSWER.pack({**values, "sequence": request["sequence"], "remaining": remaining})[0])
         return [*found, zlib.crc32(packed(found))]
+
+
+class ModelLine:
+    """A line (galton.link.Line) to the model of a board; `spoil` changes what goes either way."""
+
+    name, speed, patience = "the model", 1e6, 0.2
+
+    def __init__(self, bus: Bus | None = None, spoil: Callable[[bytes], bytes] = lambda data: data) -> None:
+        self.bus = bus or Bus()
+        self.model, self.spoil, self.sent, self.closed = Model(self.bus), spoil, b"", False
+
+    def send(self, data: bytes) -> None:
+        """See Line."""
+        self.sent += self.spoil(data)
+
+    def receive(self, timeout: float) -> bytes:
+        """See Line; the answer to what was sent last, at once."""
+        *_, piece = self.sent.rpartition(b"\0")
+        self.sent = b""
+        return self.spoil(self.model.answer(piece))
+
+    def close(self) -> None:
+        """See Line."""
+        self.closed = True
 
 
 class Terminal:

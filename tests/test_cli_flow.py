@@ -157,12 +157,14 @@ def test_options_out_of_range(capsys, folder, option) -> None:
     assert option[0].strip("-").replace("-", "_") in error.replace("-", "_")
 
 
-def test_verilog_is_the_generator_s(capsys, tmp_path) -> None:
-    code, _, _ = call(capsys, "verilog", "--config", "tiny", "-o", tmp_path / "core.v")
+@pytest.mark.parametrize("bus", ["none", "axi"])
+def test_verilog_is_the_generator_s(bus, capsys, tmp_path) -> None:
+    code, output, _ = call(capsys, "verilog", "--config", "tiny", "--bus", bus, "-o", tmp_path / "core.v", "--json")
     from galton.config import named
 
-    text, ports = generate(named("tiny"))
+    text, ports = generate(named("tiny"), bus=bus)
     assert code == 0
+    assert json.loads(output)["module"] == ports["module"]
     assert (tmp_path / "core.v").read_text() == text
     assert json.loads((tmp_path / "core.json").read_text()) == json.loads(json.dumps(ports))
 

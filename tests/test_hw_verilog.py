@@ -10,13 +10,12 @@ from functools import cache
 import pytest
 
 from galton.config import CONFIGS
-from galton.format import FORMAT_VERSION, REGISTERS
+from galton.format import BUS_REGISTERS, FORMAT_VERSION, REGISTERS
 from galton_hw import verilog
 from galton_sim import verilator
 
 LARGE = ("ecp5-25-ternary", "ecp5-85", "asic")
 """Configurations whose text takes long to write."""
-EVERY = [pytest.param(name, marks=pytest.mark.cosim) if name in LARGE else name for name in CONFIGS]
 
 PROGRAM = """
 import hashlib
@@ -27,9 +26,13 @@ print(hashlib.sha256(verilog.generate(CONFIGS["tiny"])[0].encode()).hexdigest())
 
 
 @cache
-def generated(name):
+def generated(name, bus="none"):
     """Text and description of a named configuration."""
-    return verilog.generate(CONFIGS[name])
+    return verilog.generate(CONFIGS[name], bus=bus)
+
+
+WRAPPED = [("tiny", "axi"), ("tiny", "wishbone")]
+EACH = [pytest.param(name, "none", marks=pytest.mark.cosim if name in LARGE else ()) for name in CONFIGS] + WRAPPED
 
 
 def test_bytes_do_not_depend_on_the_process():
@@ -48,16 +51,30 @@ def test_text_depends_on_the_circuit_alone():
     assert str(os.getcwd()) not in text
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_ports_are_those_of_the_text(name):
-    text, description = generated(name)
-    module = text[re.search(rf"^module {verilog.MODULE}\(", text, re.MULTILINE).start() :]
+@pytest.mark.parametrize(("name", "bus"), EACH)
+def test_ports_are_those_of_the_text(name, bus):
+    text, description = generated(name, bus)
+    module = text[re.search(rf"^module {description['module']}\(", text, re.MULTILINE).start() :]
     declared = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", module[: module.index("\nendmodule")], re.MULTILINE)
     found = {port: (direction, int(high or 0) + 1) for direction, high, port in declared}
     assert {port["name"]: (port["direction"], port["width"]) for port in description["ports"]} == found
-    assert found["i__payload"] == ("input", 32)
-    assert found["o__ready"] == ("input", 1)
-    assert found["bus__read_data"] == ("output", 32)
+    expected = {
+        "none": {"i__payload": ("input", 32), "o__ready": ("input", 1), "bus__read_data": ("output", 32), "rst": ("input", 1)},
+        "axi": {
+            "aresetn": ("input", 1),
+            "s_axi_awaddr": ("input", 8),
+            "m_axis_tlast": ("output", 1),
+        },
+        "wishbone": {"wb_rst_i": ("input", 1), "wb_adr_i": ("input", 8), "wb_dat_o": ("output", 32), "wb_err_o": ("output", 1)},
+    }
+    assert expected[bus].items() <= found.items()
+
+
+def test_addresses_of_a_bus_are_in_bytes():
+    _, description = generated("tiny", "wishbone")
+    assert description["addresses"] == {name: 4 * number for name, number in (REGISTERS | BUS_REGISTERS).items()}
+    assert generated("tiny", "axi")[1]["registers"] == REGISTERS
+    assert generated("tiny")[1]["addresses"] == REGISTERS
 
 
 def test_description_is_json():
@@ -72,15 +89,15 @@ def test_description_is_json():
 
 def lint(text, folder, switches):
     """Verilator's complaints about a core."""
-    (folder / f"{verilog.MODULE}.v").write_text(text)
-    command = [str(verilator.package() / "bin" / "verilator_bin"), "--lint-only", *switches, f"{verilog.MODULE}.v"]
+    (folder / "core.v").write_text(text)
+    command = [str(verilator.package() / "bin" / "verilator_bin"), "--lint-only", *switches, "core.v"]
     done = subprocess.run(command, cwd=folder, env=verilator.environment(), capture_output=True, text=True)
     return re.findall(r"^%(?:Warning|Error)(?:-(\w+))?.*$", done.stderr + done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_lint(name, tmp_path):
-    assert lint(generated(name)[0], tmp_path, verilog.LINT_SWITCHES) == []
+@pytest.mark.parametrize(("name", "bus"), EACH)
+def test_lint(name, bus, tmp_path):
+    assert lint(generated(name, bus)[0], tmp_path, verilog.LINT_SWITCHES) == []
 
 
 def test_every_switch_is_needed(tmp_path):

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from link_model import Bus, Model, encoded
+from link_model import Bus, Model, ModelLine, encoded
 from networks import random_inputs, random_network
 
 from galton.compiler import compile
@@ -21,27 +21,6 @@ from galton.link.frames import MOST, Request, packed, parse
 from galton.link.line import SerialLine
 
 WORD = st.integers(0, (1 << 32) - 1)
-
-
-class ModelLine:
-    """A line to the model of a board; `spoil` changes what goes either way."""
-
-    name, speed, patience = "the model", 1e6, 0.2
-
-    def __init__(self, bus: Bus | None = None, spoil=lambda data: data):
-        self.bus = bus or Bus()
-        self.model, self.spoil, self.sent, self.closed = Model(self.bus), spoil, b"", False
-
-    def send(self, data):
-        self.sent += self.spoil(data)
-
-    def receive(self, timeout):
-        *_, piece = self.sent.rpartition(b"\0")
-        self.sent = b""
-        return self.spoil(self.model.answer(piece))
-
-    def close(self):
-        self.closed = True
 
 
 class Replies:

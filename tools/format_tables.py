@@ -1,4 +1,4 @@
-"""Writes docs/format.md from galton.format, or with --check says whether it is up to date."""
+"""Writes docs/format.md and registers of docs/buses.md from galton.format, or says with --check whether they are right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from galton import config
 from galton import format as records
 from galton.format import Record
 
-TARGET = Path(__file__).parents[1] / "docs" / "format.md"
+DOCS = Path(__file__).parents[1] / "docs"
+TARGET, BUSES = DOCS / "format.md", DOCS / "buses.md"
+BEGIN, END = "<!-- registers -->\n", "<!-- end of registers -->\n"
 
 
 def table(record: Record) -> list[str]:
@@ -94,13 +96,47 @@ def document() -> str:
     return "\n".join(lines) + "\n"
 
 
+def meaning(name: str) -> str:
+    """What a register of REGISTERS or BUS_REGISTERS shows or takes."""
+    shown = {"status": records.STATUS, "control": records.CONTROL, "memory_position": records.POSITION, "queue": records.QUEUE}
+    others = {
+        "identity": f'{records.IDENTITY:#010x}, "GALT"',
+        "digest": "of the configuration: that of every image which fits",
+        "memory_data": "the word at the position, which moves on; while the core is disabled",
+        "input": "a word of an input",
+        "output": "a word of an output, which leaves the queue",
+        **{field.name: field.doc for field in records.PROFILE.fields},
+    }
+    if name in others:
+        return others[name]
+    parts = []
+    for field, bit in shown[name].in_word(0):
+        bits = f"bit {bit}" if field.bits == 1 else f"bits {bit + field.bits - 1}:{bit}"
+        parts.append(f"{bits} `{field.name}`: {field.doc}")
+    return "; ".join(parts)
+
+
+def buses() -> str:
+    """docs/buses.md with the table of registers between BEGIN and END as it should be."""
+    before, rest = BUSES.read_text().split(BEGIN)
+    lines = ["| byte address | register | access | bus | meaning |", "|---:|---|---|---|---|"]
+    for name, number in (records.REGISTERS | records.BUS_REGISTERS).items():
+        access = "write" if name == "input" else "read, write" if name in records.WRITABLE else "read"
+        bus = "Wishbone" if name in records.BUS_REGISTERS else "both"
+        lines.append(f"| {number * records.WORD_BYTES:#04x} | `{name}` | {access} | {bus} | {meaning(name)} |")
+    return before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
+
+
 def main() -> int:
-    """Write, or check and return 1 where the file is out of date."""
+    """Write, or check and return 1 where a file is out of date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
-        return int(TARGET.read_text() != document())
-    TARGET.write_text(document())
+    check = parser.parse_args().check
+    for target, text in ((TARGET, document()), (BUSES, buses())):
+        if not check:
+            target.write_text(text)
+        elif target.read_text() != text:
+            return 1
     return 0
 
 

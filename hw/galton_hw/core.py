@@ -32,7 +32,8 @@ class Core(wiring.Component):
     """A network's words in, its words out, for whatever network was loaded over the bus (format.NETWORK).
 
     Parameters: `config`, and `tech` as in galton_hw.memory.
-    Members: `bus`, see registers.BusSignature; `i`, words of input tensors; `o`, words of output tensors.
+    Members: `bus`, see registers.BusSignature; `i`, words of input tensors; `o`, words of output tensors; `input_last`,
+    `output_last`, as in Sequencer; `enabled`, CONTROL's.
     """
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
@@ -42,6 +43,7 @@ class Core(wiring.Component):
                 "bus": In(BusSignature()),
                 "i": In(stream.Signature(WORD_BITS)),
                 "o": Out(stream.Signature(WORD_BITS)),
+                **{name: Out(1) for name in ("input_last", "output_last", "enabled")},
             }
         )
 
@@ -49,7 +51,7 @@ class Core(wiring.Component):
         m = Module()
         config, tech = self.config, self.tech
         registers, sequencer = Registers(config), Sequencer(config)
-        norm, divider, counters = Norm(wide=config.drain_width > 1), StepDivider(), Counters(config, tech)
+        norm, divider, counters = Norm(wide=config.drain_width > 1), StepDivider(), Counters(config)
         shared = config.data_ports == 1
         memory = OnePortMemory(config.data_words, WORD_BITS, tech) if shared else DualPortMemory(config.data_words, WORD_BITS)
         scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)
@@ -80,6 +82,11 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         wiring.connect(m, wiring.flipped(self.i), sequencer.i)
         wiring.connect(m, sequencer.o, wiring.flipped(self.o))
+        m.d.comb += [
+            self.input_last.eq(sequencer.input_last),
+            self.output_last.eq(sequencer.output_last),
+            self.enabled.eq(registers.enable),
+        ]
         if serializer:
             m.d.comb += serializer.layer.eq(sequencer.layer)
             wiring.connect(m, scan.o, relay.i)
@@ -279,8 +286,8 @@ class Core(wiring.Component):
         m.d.comb += [
             *(counters.increments[index].eq(increments[field.name]) for index, field in enumerate(PROFILE.fields)),
             counters.clear.eq(sequencer.begin),
-            *(part.counter_valid.eq(counters.valid) for part in (registers, sequencer)),
-            *(part.counter_index.eq(counters.index) for part in (registers, sequencer)),
+            counters.turn.eq(registers.counter_turn | sequencer.counter_turn),
+            registers.counter_index.eq(counters.index),
             *(part.counter.eq(counters.total) for part in (registers, sequencer)),
             registers.busy.eq(sequencer.busy),
             registers.layers_done.eq(sequencer.layers_done),

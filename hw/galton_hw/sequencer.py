@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
 from galton.format import LAYER, NETWORK, PROFILE, ROW, WORD_BITS, WORD_BYTES
@@ -24,6 +24,7 @@ class Sequencer(wiring.Component):
     Members
     -------
     i, o: words of the input and output tensors.
+    input_last, output_last: the word that `i` takes, or `o` offers, is its tensor's last.
     address, write, write_data, read_data: data memory, owned while `owns_memory`; a word comes a cycle after its address.
     second_address, second_data: where the memory has two ports, of the other one, which is the scan's while `running`.
     sweep, sweep_word: clear this accumulator word.
@@ -32,7 +33,7 @@ class Sequencer(wiring.Component):
         have the next two words.
     load, load_*: CHANNELs are read; `read_data` is a word of number load_index.
     divide: start the step divider. norm_clear, norm_take: of the tensor that was written last.
-    counter_*: as in registers.Registers. counting: this cycle counts.
+    counter, counter_turn: a total of the counters, and go to the next one. counting: this cycle counts.
     begin: a new inference's first layer begins.
     """
 
@@ -43,6 +44,8 @@ class Sequencer(wiring.Component):
             {
                 "i": In(stream.Signature(WORD_BITS)),
                 "o": Out(stream.Signature(WORD_BITS)),
+                "input_last": Out(1),
+                "output_last": Out(1),
                 "network": Out(layout(NETWORK, config)),
                 "layer": Out(layout(LAYER, config)),
                 "owns_memory": Out(1),
@@ -66,9 +69,8 @@ class Sequencer(wiring.Component):
                 "loading": Out(1),
                 "norm_clear": Out(1),
                 "norm_take": Out(1),
-                "counter_valid": In(1),
-                "counter_index": In(ceil_log2(PROFILE.words)),
                 "counter": In(WORD_BITS),
+                "counter_turn": Out(1),
                 "counting": Out(1),
                 "begin": Out(1),
                 "busy": Out(1),
@@ -86,7 +88,7 @@ class Sequencer(wiring.Component):
         # One counter walks whatever the state walks; `pointer` follows the program, the input or the output; `words` are left.
         pointer, words = Signal(len(self.address)), Signal(len(network.fields.input_words))
         profile = Signal(len(self.address))
-        index = Signal(max(len(self.load_index), len(self.sweep_word), ceil_log2(2 << ceil_log2(PROFILE.words))))
+        index = Signal(max(len(self.load_index), len(self.sweep_word), bits_for(PROFILE.words)))
         part, giving = Signal(), Signal()
         layers_done = Signal(len(self.layers_done))
         m.d.comb += self.layers_done.eq(layers_done)
@@ -141,11 +143,12 @@ class Sequencer(wiring.Component):
             self.o.payload.eq(self.read_data),
             self.sweep_word.eq(index),
             self.busy.eq(1),
+            self.input_last.eq(words == 1),
+            self.output_last.eq(words == 0),
         ]
         wait = Signal(range(WORD_BYTES + 1))
         ended, loaded = Signal(), Signal()
         layer_reads = -(-LAYER.words // config.data_ports)
-        round_of_counters = 1 << len(self.counter_index)
         after_rows = "RUN" if pairs else "CHANNELS"
 
         channels_end = Signal()
@@ -252,21 +255,19 @@ class Sequencer(wiring.Component):
                         m.d.comb += self.owns_memory.eq(fetching)
                     m.d.sync += loaded.eq(loaded | channels_end)
                 with m.If(self.finished):
-                    # The counters come by in order. The last one is let pass: what comes before it may lack this cycle's
-                    # increments.
-                    m.d.sync += [layers_done.eq(layers_done + 1), index.eq(round_of_counters - 1), loaded.eq(0)]
+                    m.d.sync += [layers_done.eq(layers_done + 1), index.eq(0), loaded.eq(0)]
                     m.next = "PROFILE"
             with m.State("PROFILE"):
-                enabled, turn = profile != 0, Signal()
+                # Totals have the run's last cycle from the second cycle on.
+                enabled = profile != 0
                 m.d.comb += [
                     self.address.eq(profile),
-                    turn.eq(self.counter_valid & (self.counter_index == index[: len(self.counter_index)])),
-                    self.write.eq(enabled & turn & (index >= round_of_counters)),
+                    self.write.eq(index != 0),
                     step_profile.eq(self.write),
+                    self.counter_turn.eq(self.write),
                 ]
-                with m.If(turn):
-                    m.d.sync += index.eq(index + 1)
-                with m.If((turn & (index == round_of_counters + PROFILE.words - 1)) | ~enabled):
+                m.d.sync += index.eq(index + 1)
+                with m.If((index == PROFILE.words) | ~enabled):
                     m.d.sync += index.eq(0)
                     m.next = "BEGIN"
                     with m.If(layer.fields.last):
@@ -281,7 +282,7 @@ class Sequencer(wiring.Component):
                 with m.If(self.o.ready):
                     m.d.comb += step.eq(1)
                     m.next = "ASK"
-                    with m.If(words == 0):
+                    with m.If(self.output_last):
                         m.d.sync += giving.eq(0)
                         m.next = "NETWORK"
         states = ("LAYER", "ROWS", "DIVIDE") if pairs else ("LAYER", "ROWS", "DIVIDE", "CHANNELS")

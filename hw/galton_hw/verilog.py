@@ -1,4 +1,4 @@
-"""Verilog of a core, byte for byte the same for the same configuration, and a description of its ports."""
+"""Verilog of a core, bare or behind a system's bus, always the same bytes for a configuration, and a description of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 
 from galton.config import Config
-from galton.format import FORMAT_VERSION, REGISTERS
+from galton.format import BUS_REGISTERS, FORMAT_VERSION, REGISTERS, WORD_BYTES
+from galton_hw.bus.axi import AxiCore
+from galton_hw.bus.wishbone import WishboneCore
 from galton_hw.core import Core
 
 MODULE = "galton_core"
+BUSES = {"none": (Core, MODULE), "axi": (AxiCore, "galton_axi"), "wishbone": (WishboneCore, "galton_wishbone")}
+"""By name, a component and its module."""
 
 LINT_SWITCHES = (
     "-Wall",
@@ -33,25 +37,29 @@ def convert(component: wiring.Component, name: str) -> str:
     return str(verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True))
 
 
-def ports(component: wiring.Component) -> list[dict[str, Any]]:
-    """Name, direction and width of every port, clock and reset first."""
-    found = [{"name": name, "direction": "input", "width": 1} for name in ("clk", "rst")]
+def ports(component: wiring.Component, clocks: tuple[str, ...] = ("clk", "rst")) -> list[dict[str, Any]]:
+    """Name, direction and width of every port, the ones that are no members first."""
+    found = [{"name": name, "direction": "input", "width": 1} for name in clocks]
     for path, member, value in component.signature.flatten(component):
         direction = "input" if member.flow is wiring.In else "output"
         found.append({"name": "__".join(map(str, path)), "direction": direction, "width": len(value)})
     return found
 
 
-def generate(config: Config, tech: str = "generic") -> tuple[str, dict[str, Any]]:
-    """The Verilog text of `Core(config, tech)`, module MODULE, and its ports and parameters (JSON values)."""
-    core = Core(config, tech)
+def generate(config: Config, tech: str = "generic", bus: str = "none") -> tuple[str, dict[str, Any]]:
+    """The Verilog text of a core, or of its wrapper for one of BUSES, and its ports and parameters (JSON values)."""
+    kind, module = BUSES[bus]
+    component = kind(config, tech)
+    registers = REGISTERS | (BUS_REGISTERS if bus == "wishbone" else {})
     description = {
-        "module": MODULE,
+        "module": module,
+        "bus": bus,
         "technology": tech,
         "format_version": FORMAT_VERSION,
         "digest": f"{config.digest:08x}",
         "configuration": asdict(config),
-        "ports": ports(core),
-        "registers": REGISTERS,
+        "ports": ports(component, ("clk", "rst") if bus == "none" else ()),
+        "registers": registers,
+        "addresses": {name: number * (1 if bus == "none" else WORD_BYTES) for name, number in registers.items()},
     }
-    return convert(core, MODULE), description
+    return convert(component, module), description

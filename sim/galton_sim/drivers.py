@@ -7,12 +7,13 @@ rising edge: the same in every simulator, whatever the order of its processes.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cocotb.triggers import FallingEdge, Timer
+from cocotb.triggers import FallingEdge, RisingEdge, Timer
 
-from galton.format import POSITION, REGISTERS
+from galton.format import REGISTERS
+from galton_sim.bench import Registers
 
 CLOCK_NS = 10
 
@@ -22,7 +23,7 @@ async def settled(clock: Any) -> None:
     await Timer(1, "ns")
 
 
-class RegisterBus:
+class RegisterBus(Registers):
     """The host's side of the register bus of `galton_hw.registers`."""
 
     def __init__(self, dut: Any, *, limit: int = 1000) -> None:
@@ -58,16 +59,18 @@ class RegisterBus:
         """Set a register."""
         await self.access(register, write=True, data=int(data))
 
-    async def load(self, select: int, address: int, words: Iterable[int]) -> None:
-        """Write words into a memory."""
-        await self.write("memory_position", *POSITION.pack({"select": select, "address": address}))
-        for word in words:
-            await self.write("memory_data", word)
 
-    async def dump(self, select: int, address: int, count: int) -> list[int]:
-        """Read words of a memory."""
-        await self.write("memory_position", *POSITION.pack({"select": select, "address": address}))
-        return [await self.read("memory_data") for _ in range(count)]
+async def keeps_offers(clock: Any, valid: Any, ready: Any, payloads: Sequence[Any], reset: Any) -> None:
+    """For ever: what is offered stands until it is taken, unless `reset` is 0."""
+    offered = None
+    while True:
+        await RisingEdge(clock)
+        if not int(reset.value):
+            offered = None
+            continue
+        found = [int(payload.value) for payload in payloads] if int(valid.value) else None
+        assert offered in (None, found), f"{valid._name} offered {offered}, then {found} before it was taken"
+        offered = None if int(ready.value) else found
 
 
 class Source:

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever a record, a section or the meaning of either changes."""
 
 WORD_BITS = 32
@@ -186,6 +186,9 @@ LAYER = Record(
         Field("residual_base", 20, "word address of the residual tensor"),
         Field("signed_residual", 1, "its activations are two's complement"),
         Field("residual_multiplier", MULTIPLIER_BITS, "M_r"),
+        # Groups of their own kernel columns, where there are several groups.
+        Field("fewer", 32, "bit 4 group + x mod stride: the group has one kernel column less than the phase; none is not woken"),
+        Field("late", 32, "bit 4 group + x mod stride: the group's first tap is accumulator_skip words further"),
     ],
 )
 
@@ -244,6 +247,8 @@ REGISTERS = {
     "memory_data": 5,
     **{field.name: 8 + index for index, field in enumerate(PROFILE.fields)},
 }
+WRITABLE = ("control", "memory_position", "memory_data")
+"""Registers that a write changes."""
 IDENTITY = int.from_bytes(b"GALT", "little")
 STATUS = Record(
     "STATUS",
@@ -316,6 +321,18 @@ def boot_word(digest: int) -> int:
     """The first word of an image in a board's flash: it names this version of the link and the configuration of the core."""
     return zlib.crc32(b"".join(word.to_bytes(WORD_BYTES, "little") for word in (IDENTITY, LINK_VERSION, digest)))
 
+
+# A system's bus (galton_hw.bus). Byte addresses are four times a register's number.
+BUS_REGISTERS = {"input": LINK_REGISTERS["input"], "output": 34, "queue": 35}
+"""Registers of the Wishbone wrapper: `input` takes words of inputs, `output` gives words of outputs, `queue` shows QUEUE."""
+QUEUE = Record(
+    "QUEUE",
+    [
+        Field("space", 12, "words that `input` takes now"),
+        Field("waiting", 12, "words that `output` gives now"),
+        Field("last", 1, "the next word of `output` is its tensor's last"),
+    ],
+)
 
 # The image file.
 MAGIC = b"GALTON\r\n"

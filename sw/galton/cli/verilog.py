@@ -1,4 +1,4 @@
-"""`galton verilog`: the core's Verilog and a description of its ports."""
+"""`galton verilog`: the Verilog of a core, bare or behind a bus, and a description of its ports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from galton.cli.common import command as make_command
 
 EXAMPLE = """
 galton verilog --config up5k -o core.v
+galton verilog --config ecp5-25 --bus axi -o core.v
 """
 
 
@@ -20,21 +21,29 @@ galton verilog --config up5k -o core.v
 @click.option(
     "--tech", type=click.Choice(["generic", "ice40"]), default="generic", show_default=True, help="Whose primitives to use."
 )
+@click.option(
+    "--bus",
+    type=click.Choice(["none", "axi", "wishbone"]),
+    default="none",
+    show_default=True,
+    help="A wrapper around the core: AXI4-Lite with AXI4-Stream, or Wishbone; docs/buses.md describes them.",
+)
 @click.option("-o", "--output", type=OUTPUT_FILE, default=Path("core.v"), show_default=True, help="The Verilog file to write.")
 @click.option(
     "--ports", type=OUTPUT_FILE, help="The description of ports and parameters; by default OUTPUT with the suffix .json."
 )
-def command(config: str, tech: str, output: Path, ports: Path | None, as_json: bool) -> int:
+def command(config: str, tech: str, bus: str, output: Path, ports: Path | None, as_json: bool) -> int:
     """Write the Verilog of a core, and its ports and parameters as JSON. The same configuration gives the same bytes."""
     from galton.config import named
     from galton_hw.verilog import generate
 
     chosen = named(config)
-    text, description = generate(chosen, tech=tech)
+    text, description = generate(chosen, tech=tech, bus=bus)
     beside = ports or output.with_suffix(".json")
     output.write_text(text)
     beside.write_text(json.dumps(description, indent=2) + "\n")
-    facts = {"file": str(output), "ports": str(beside), "digest": f"{chosen.digest:08x}", "lines": text.count("\n")}
+    facts = {"file": str(output), "ports": str(beside), "module": description["module"]}
+    facts |= {"digest": f"{chosen.digest:08x}", "lines": text.count("\n")}
     if as_json:
         emit(facts)
     else:
