@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import tty
 import zlib
@@ -158,24 +159,29 @@ class Terminal:
         self.master, self.slave = os.openpty()
         tty.setraw(self.slave)
         self.path = os.ttyname(self.slave)
+        self.unplugged = False
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
 
     def serve(self) -> None:
-        """Answer until it is closed."""
+        """Answer until it is unplugged."""
         waiting = b""
-        while True:
-            try:
-                waiting = (waiting + os.read(self.master, 4096)).rpartition(b"\0")[2]
-            except OSError:
-                return
+        while not self.unplugged:
+            if not select.select([self.master], [], [], 0.02)[0]:
+                continue
+            waiting = (waiting + os.read(self.master, 4096)).rpartition(b"\0")[2]
             reply = self.model.answer(waiting)
             if reply:
                 os.write(self.master, reply)
                 waiting = b""
+        os.close(self.master)
+
+    def unplug(self) -> None:
+        """Let the port go away under whoever has it open."""
+        self.unplugged = True
+        self.thread.join()
 
     def close(self) -> None:
-        """Unplug it."""
+        """Unplug it and put it away."""
+        self.unplug()
         os.close(self.slave)
-        self.thread.join(5)
-        os.close(self.master)

@@ -12,20 +12,13 @@ from functools import partial
 
 import numpy as np
 
-from galton.config import CONFIGS, Config
+from galton.config import Config
 from galton.errors import GaltonError
-from galton.format import (
-    CONTROL,
-    LINK_REGISTERS,
-    MEMORY_DATA,
-    MEMORY_TABLE,
-    MEMORY_WEIGHTS,
-    REGISTERS,
-    WORD_BITS,
-)
+from galton.format import CONTROL, LINK_REGISTERS, MEMORY_DATA, REGISTERS, WORD_BITS
 from galton.link.board import Board
 from galton.link.frames import END, Answer, Request, codec, packed, parse
 from galton.link.network import built_in, inputs
+from galton.link.places import Place, config_of, places
 
 PINGS = 50
 BLOCK = 64
@@ -53,14 +46,14 @@ def selftest(board: Board, *, full: bool = False) -> Iterator[Check]:
     Overwrites all memories. Raises only what identifying the board raises: without a Galton board there is nothing to check.
     """
     identity = board.identify()
-    config = next((config for config in CONFIGS.values() if config.digest == identity.digest), None)
+    config = config_of(identity.digest)
     if config is None:
         yield Check("identity", False, f"no configuration of this version has digest {identity.digest:08x}")
         return
     failed = "; the image in its flash was refused" if identity.boot_failed else ""
     yield Check("identity", True, f"{config.name}, {identity.clock / 1e6:g} MHz, kind {identity.board}{failed}")
     checks: dict[str, Callable[[], str]] = {"line": partial(line, board)}
-    checks |= {place.name: partial(memory, board, place, full) for place in memories(config)}
+    checks |= {place.name: partial(memory, board, place, full) for place in places(config)}
     checks |= {"errors": partial(errors, board), "refused inputs": partial(refused, board)}
     checks |= {"network": partial(network, board, config), "reset": partial(reset, board)}
     for name, check in checks.items():
@@ -77,26 +70,6 @@ def line(board: Board) -> str:
         board.status()
     expect(board.exchange.troubles == before, f"{board.exchange.troubles - before} of {PINGS} requests had to be repeated")
     return f"{PINGS} requests answered, none repeated"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A memory: `select` as in format.POSITION, `size` in addresses, the bits of each bus word at an address."""
-
-    name: str
-    select: int
-    size: int
-    widths: tuple[int, ...] = (WORD_BITS,)
-
-
-def memories(config: Config) -> Iterator[Place]:
-    """All memories of a core."""
-    widths = (WORD_BITS,) * (config.entry_chunks - 1) + (config.entry_bits % WORD_BITS or WORD_BITS,)
-    yield Place("data memory", MEMORY_DATA, config.data_words)
-    for group in range(config.groups):
-        yield Place(f"weights of group {group}", MEMORY_WEIGHTS + group, config.weight_words, widths)
-        if config.sparse:
-            yield Place(f"table of group {group}", MEMORY_TABLE + group, config.table_words)
 
 
 def memory(board: Board, place: Place, full: bool) -> str:
