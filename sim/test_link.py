@@ -7,22 +7,15 @@ from random import Random
 
 import numpy as np
 import pytest
-from networks import random_inputs, random_network
+from small_board import CLOCK, CONFIG, LINKED, SMALL
 
 from galton import cycles, golden
-from galton.compiler import compile
-from galton.config import named
 from galton.errors import PortError
 from galton.format import MEMORY_DATA, MEMORY_TABLE, MEMORY_WEIGHTS, REGISTERS
 from galton.link import Board
 from galton.link.frames import Request
-from galton_hw.link.core import LinkedCore
-from galton_hw.link.uart import MINIMUM_DIVIDER
 from galton_sim.board import SimulatedLine
 
-CONFIG = named("tiny")
-CLOCK = 24e6
-LINKED = LinkedCore(CONFIG, divider=MINIMUM_DIVIDER, board=7, clock=CLOCK, boot=0x4_0000)
 pytestmark = pytest.mark.cosim
 
 
@@ -82,13 +75,8 @@ def line(**options) -> SimulatedLine:
     return SimulatedLine(LINKED, **options)
 
 
-def compiled(seed: int):
-    network = random_network(seed, CONFIG, operations=60_000)
-    return compile(network, CONFIG).image, random_inputs(seed, network, 3)
-
-
 def test_a_network_runs_like_the_golden_model():
-    image, raw = compiled(4)
+    image, raw = SMALL
     with Board(line()) as board:
         identity = board.identify()
         assert (identity.digest, identity.clock) == (CONFIG.digest, CLOCK)
@@ -154,7 +142,7 @@ def test_many_faults(seed):
 @pytest.mark.parametrize(("faults", "rate"), [(20, 0.15), (400, 0.3)])
 def test_inferences_over_a_faulty_line(faults, rate):
     """Loaded and run again and again, each output is the golden model's."""
-    image, raw = compiled(4)
+    image, raw = SMALL
     expected = golden.run(image, raw)
     faulty = FaultyLine(line(), Random(3), 0)
     with Board(faulty, attempts=60) as board:

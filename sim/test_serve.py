@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from networks import random_inputs, random_network
+from small_board import LINKED, SMALL
 
 import galton
 from galton import golden
@@ -20,31 +21,17 @@ from galton.compiler import compile
 from galton.config import named
 from galton.link import connect
 from galton.link.flash import flash_image
-from galton_hw.link.core import LinkedCore
-from galton_hw.link.uart import MINIMUM_DIVIDER
 from galton_sim.board import SimulatedLine
 from galton_sim.terminal import Terminal
 
 pytestmark = pytest.mark.cosim
-CONFIG = named("tiny")
-LINKED = LinkedCore(CONFIG, divider=MINIMUM_DIVIDER, board=7, clock=24e6, boot=0x4_0000)
-
-
-@pytest.fixture(scope="module")
-def image():
-    return compile(random_network(4, CONFIG, operations=60_000), CONFIG).image
-
-
-@pytest.fixture(scope="module")
-def raw():
-    return random_inputs(4, random_network(4, CONFIG, operations=60_000), 3)
 
 
 @pytest.fixture(params=[False, True], ids=["erased", "in the flash"])
-def served(request, image) -> Iterator[tuple[str, bool]]:
+def served(request) -> Iterator[tuple[str, bool]]:
     """A terminal that is being served, and whether the image was in the board's flash."""
     ended = threading.Event()
-    with Terminal(SimulatedLine(LINKED, flash=flash_image(image) if request.param else b"")) as terminal:
+    with Terminal(SimulatedLine(LINKED, flash=flash_image(SMALL[0]) if request.param else b"")) as terminal:
         thread = threading.Thread(target=terminal.serve, args=(ended.is_set,))
         thread.start()
         yield terminal.path, request.param
@@ -53,8 +40,8 @@ def served(request, image) -> Iterator[tuple[str, bool]]:
         assert 0 < terminal.cycles
 
 
-def test_run_on_the_command_line(capsys, tmp_path, served, image, raw):
-    path, in_flash = served
+def test_run_on_the_command_line(capsys, tmp_path, served):
+    (path, in_flash), (image, raw) = served, SMALL
     image.save(tmp_path / "net.galton")
     np.save(tmp_path / "inputs.npy", raw)
     files = [str(tmp_path / "net.galton"), str(tmp_path / "inputs.npy"), "--raw", "--port", path, "--json"]
@@ -94,6 +81,28 @@ def test_a_board_from_the_command_line(icebreaker):
     assert process.wait() == 0
     assert facts["cycles"] > 100_000
     assert facts["speed"] > 0
+
+
+@pytest.mark.parametrize("served", [False], indirect=True)
+def test_selftest(capsys, served):
+    assert program.run(["selftest", "--port", served[0], "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["passed"]
+    assert [check["name"] for check in facts["checks"] if not check["passed"]] == []
+    assert len(facts["checks"]) == 9
+
+
+@pytest.mark.parametrize("served", [False], indirect=True)
+def test_monitor(capsys, tmp_path, served):
+    image, raw = SMALL
+    image.save(tmp_path / "net.galton")
+    np.save(tmp_path / "inputs.npy", raw)
+    work = ["--image", str(tmp_path / "net.galton"), "--inputs", str(tmp_path / "inputs.npy"), "--raw"]
+    assert program.run(["monitor", "--port", served[0], "--for", "1", *work, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["inferences"] > 0
+    assert facts["counters"].keys() == facts["sums"].keys()
+    assert facts["results"][-1].startswith("input ")
 
 
 def test_a_board_of_its_own():

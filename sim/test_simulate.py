@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import EVERY, random_inputs, random_network, residual_network
+from networks import EVERY, prefer_pixels, random_inputs, random_network, residual_network
 
 from galton import compiler, cycles, decode
 from galton.compiler import compile
@@ -49,6 +49,19 @@ def test_residual_networks_of_every_configuration(name):
         network = residual_network(seed, EVERY[name])
         raw = random_inputs(seed, network)
         simulate.check(compile(network, EVERY[name]).image, raw, text=text, seed=seed if seed % 2 else None)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize("name", [name for name, config in sorted(EVERY.items()) if config.groups > 1])
+def test_pixels_side_by_side_in_groups_with_kernels_of_their_own(name, monkeypatch):
+    prefer_pixels(monkeypatch)
+    text, own = simulate.core_text(EVERY[name]), 0
+    for seed, make in [(seed, make) for seed in range(4) for make in (random_network, residual_network)]:
+        network = make(seed, EVERY[name])
+        image, raw = compile(network, EVERY[name]).image, random_inputs(seed, network)
+        simulate.check(image, raw, text=text, seed=seed if seed % 2 else None)
+        own += sum(bool(parsed.layer["fewer"] | parsed.layer["late"]) for parsed in decode.parse(image))
+    assert own >= 3
 
 
 def layer(name, shape, outputs, **options):
@@ -234,11 +247,11 @@ def test_outputs_as_far_over_their_inputs_as_they_may_lie(monkeypatch, name):
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("name", ["tiny", "fours"])
-def test_a_first_inference_takes_what_layers_and_transfers_do(name):
+@pytest.mark.parametrize(("name", "profile"), [("tiny", False), ("tiny", True), ("fours", True)])
+def test_a_first_inference_takes_what_layers_and_transfers_do(name, profile):
     for seed in range(3):
         network = random_network(seed, EVERY[name])
-        image, raw = compile(network, EVERY[name], profile=False).image, random_inputs(seed, network, 1)
+        image, raw = compile(network, EVERY[name], profile=profile).image, random_inputs(seed, network, 1)
         layers = sum(layer["cycles"] for layer in cycles.predict(image, raw)[0])
         taken = simulate.simulate(image, raw).cycles[0]
         assert taken == layers + cycles.transfers(image) + cycles.waking(image.config)

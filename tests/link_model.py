@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import tty
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from galton.format import (
@@ -125,6 +126,30 @@ class Model:
         return [*found, zlib.crc32(packed(found))]
 
 
+class ModelLine:
+    """A line (galton.link.Line) to the model of a board; `spoil` changes what goes either way."""
+
+    name, speed, patience = "the model", 1e6, 0.2
+
+    def __init__(self, bus: Bus | None = None, spoil: Callable[[bytes], bytes] = lambda data: data) -> None:
+        self.bus = bus or Bus()
+        self.model, self.spoil, self.sent, self.closed = Model(self.bus), spoil, b"", False
+
+    def send(self, data: bytes) -> None:
+        """See Line."""
+        self.sent += self.spoil(data)
+
+    def receive(self, timeout: float) -> bytes:
+        """See Line; the answer to what was sent last, at once."""
+        *_, piece = self.sent.rpartition(b"\0")
+        self.sent = b""
+        return self.spoil(self.model.answer(piece))
+
+    def close(self) -> None:
+        """See Line."""
+        self.closed = True
+
+
 class Terminal:
     """A pseudo-terminal with the model of a board behind it. Members: `path`, `bus`, `model`."""
 
@@ -134,24 +159,29 @@ class Terminal:
         self.master, self.slave = os.openpty()
         tty.setraw(self.slave)
         self.path = os.ttyname(self.slave)
+        self.unplugged = False
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
 
     def serve(self) -> None:
-        """Answer until it is closed."""
+        """Answer until it is unplugged."""
         waiting = b""
-        while True:
-            try:
-                waiting = (waiting + os.read(self.master, 4096)).rpartition(b"\0")[2]
-            except OSError:
-                return
+        while not self.unplugged:
+            if not select.select([self.master], [], [], 0.02)[0]:
+                continue
+            waiting = (waiting + os.read(self.master, 4096)).rpartition(b"\0")[2]
             reply = self.model.answer(waiting)
             if reply:
                 os.write(self.master, reply)
                 waiting = b""
+        os.close(self.master)
+
+    def unplug(self) -> None:
+        """Let the port go away under whoever has it open."""
+        self.unplugged = True
+        self.thread.join()
 
     def close(self) -> None:
-        """Unplug it."""
+        """Unplug it and put it away."""
+        self.unplug()
         os.close(self.slave)
-        self.thread.join(5)
-        os.close(self.master)

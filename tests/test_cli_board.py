@@ -119,3 +119,29 @@ def test_ports_that_are_not_there(capsys, name) -> None:
     code, _, err = call(capsys, "counters", "--port", name)
     assert code == 1
     assert "nonesuch" in err or "Cannot open nowhere" in err
+
+
+def test_monitor_looks_on(capsys, terminal, port) -> None:
+    code, out, _ = call(capsys, "monitor", "--port", port, "--for", "0")
+    assert code == 0
+    assert "at rest, 0 layers done" in out
+    assert f"{0xABCD0000 + REGISTERS['events']:,}" in out
+    code, out, _ = call(capsys, "monitor", "--port", port, "--for", "0", "--json")
+    facts = json.loads(out)
+    assert (code, facts["inferences"], facts["counters"]["events"]) == (0, 0, 0xABCD0000 + REGISTERS["events"])
+
+
+def test_monitor_wants_image_and_inputs(capsys, port, image) -> None:
+    code, _, err = call(capsys, "monitor", "--port", port, "--image", image)
+    assert code == 2
+    assert "--image and --inputs go together" in err
+
+
+def test_selftest_of_a_board_that_is_too_new(capsys, terminal, port) -> None:
+    terminal.bus.digest = 5
+    code, out, _ = call(capsys, "selftest", "--port", port)
+    assert code == 1
+    assert "failed" in out
+    assert "no configuration of this version has digest 00000005" in out
+    code, out, _ = call(capsys, "selftest", "--port", port, "--json")
+    assert (code, json.loads(out)["passed"]) == (1, False)

@@ -43,7 +43,7 @@ def test_what_it_takes(target: object) -> None:
 def test_what_it_does_not_take() -> None:
     with pytest.raises(TypeError, match=r"not Console: call galton.quantize first"):
         compile(Console(), "up5k")
-    with pytest.raises(ValueError, match=r"no configuration 'nowhere'; the known ones are tiny, up5k"):
+    with pytest.raises(ValueError, match=r"no configuration 'nowhere'; the known ones are tiny, hx8k, up5k"):
         compile(random_network(1, EVERY["up5k"]), "nowhere")
 
 

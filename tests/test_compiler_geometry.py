@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -59,7 +60,7 @@ def walked(geometry: Geometry) -> set[tuple[int, ...]]:
         for x in range(geometry.layer.input_shape[1]):
             label = x % stride
             first = word + (vectors if geometry.short >> label & 1 else 0)
-            taps = geometry.column_taps(label)
+            taps = geometry.column_taps(label, 0)
             assert (label in geometry.labels) == bool(taps)
             for (segment, ky), (tap, kx) in product(enumerate(kernel_rows), enumerate(taps)):
                 place = first + tap * vectors
@@ -73,6 +74,41 @@ def walked(geometry: Geometry) -> set[tuple[int, ...]]:
 @settings(max_examples=300, deadline=None)
 def test_every_tap_lands_where_convolution_says(layer: Layer) -> None:
     assert walked(Geometry(layer, CONFIG)) == expected(layer)
+
+
+@given(layer=layers(), groups=st.integers(2, 8), seed=st.integers(0, 99))
+@settings(max_examples=300, deadline=None)
+def test_every_tap_of_groups_with_kernels_of_their_own(layer: Layer, groups: int, seed: int) -> None:
+    """Each group walks what has a weight there, and of other kernel columns no more than makes one tap less than the most."""
+    rng, (_, rows, columns, _) = np.random.default_rng(seed), layer.weights.shape
+    used = np.zeros((groups, columns), np.int64)
+    for own in used:
+        first, end = sorted(rng.integers(0, columns + 1, size=2))
+        own[first:end] = rng.random(end - first) < rng.choice([0.5, 1])
+    weights = np.broadcast_to(used[:, None, :, None], (groups, rows, columns, 1))
+    vector = np.zeros(groups, np.int64)
+    geometry = Geometry(replace(layer, weights=weights, multiplier=vector, bias=vector), replace(CONFIG, groups=groups))
+    stride, most = layer.stride[1], geometry.kernel_columns
+    for group, own in enumerate(used):
+        places = set()
+        for x in range(layer.input_shape[1]):
+            label = x % stride
+            short, fewer, late = geometry.short >> label, geometry.fewer >> 4 * group + label, geometry.late >> 4 * group + label
+            taps = geometry.column_taps(label, group)
+            advances = sum(geometry.advance >> before % stride & 1 for before in range(x))
+            if label not in geometry.labels:
+                assert not taps
+                continue
+            assert len(taps) == most - (short & 1) - (fewer & 1) >= most - 1
+            first = geometry.start // geometry.vectors + advances + (short & 1) + (late & 1)
+            for place, tap in enumerate(taps):
+                assert 0 <= first + place < geometry.row_words // geometry.vectors
+                assert (first + place - geometry.left) * stride + tap == x + layer.padding[2]
+                if tap < columns and own[tap]:
+                    places.add((x, tap))
+        pairs = product(range(layer.input_shape[1]), np.flatnonzero(own).tolist())
+        assert places == {(x, tap) for x, tap in pairs if (x + layer.padding[2] - tap) % stride == 0}
+    assert most <= -(-columns // stride)
 
 
 @given(layer=layers())

@@ -60,5 +60,5 @@ def test_names_and_boards():
     assert named("up5k") is UP5K
     for board, name in BOARDS.items():
         assert named(board) is CONFIGS[name]
-    with pytest.raises(ValueError, match=r"There is no configuration 'zx81'; the known ones are tiny, up5k, .*icebreaker"):
+    with pytest.raises(ValueError, match=r"There is no configuration 'zx81'; the known ones are tiny, hx8k, up5k, .*icebreaker"):
         named("zx81")

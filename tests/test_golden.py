@@ -45,17 +45,20 @@ def test_traces(name: str) -> None:
             reached = wanted.cut[:, found.rows][:, :, found.columns]
             assert (found.saturations == reached.sum(axis=(1, 2, 3))).all()
             assert (found.outputs == wanted.output).all()
-            assert found.events.tolist() == [reaching(layer, counts) for counts in wanted.counts]
+            # Groups may leave out kernel columns without weights.
+            for events, counts in zip(found.events, wanted.counts, strict=True):
+                assert reaching(layer, counts, layer.weights.any(axis=(0, 1, 3))) <= events <= reaching(layer, counts)
 
 
-def reaching(layer: Layer, counts: np.ndarray) -> int:
-    """Events: non-zero counts whose row meets a kernel row within the map, and whose column meets a kernel column."""
+def reaching(layer: Layer, counts: np.ndarray, used: np.ndarray | None = None) -> int:
+    """Events: non-zero counts whose row meets a kernel row within the map, and whose column a kernel column that is `used`."""
+    columns = range(layer.weights.shape[2]) if used is None else np.flatnonzero(used)
     (top, _, left, _), (stride_y, stride_x) = layer.padding, layer.stride
     events = 0
     for y, x in np.argwhere(counts.any(axis=2)):
         outputs = [divmod(y + top - ky, stride_y) for ky in range(layer.weights.shape[1])]
         meets_row = any(not rest and 0 <= row < layer.map_shape[0] for row, rest in outputs)
-        meets_column = any((x + left - kx) % stride_x == 0 for kx in range(layer.weights.shape[2]))
+        meets_column = any((x + left - kx) % stride_x == 0 for kx in columns)
         events += np.count_nonzero(counts[y, x]) * (meets_row and meets_column)
     return events
 

@@ -6,62 +6,62 @@ from random import Random
 import circuits
 import pytest
 
-from galton.format import PROFILE
+from galton.format import PROFILE, WORD_BITS
 from galton_hw.counters import Counters
 
-NAMES = range(PROFILE.words)
-ROUND = Counters.round_cycles
+NONE = [0] * PROFILE.words
 
 
-def run(dut: Counters, stimuli: list[tuple[list[int], int]]):
-    """What was shown in each cycle as (index, total), None in cycles without; stimuli: increments and `clear`."""
+def run(dut: Counters, stimuli: list[dict]):
+    """(index, total) in each cycle."""
     seen = []
 
     async def testbench(ctx):
-        last = [0] * PROFILE.words
-        for increments, clear in stimuli:
-            for port, increment, old in zip(dut.increments, increments, last, strict=True):
+        last = [-1] * PROFILE.words
+        for stimulus in stimuli:
+            for port, increment, old in zip(dut.increments, stimulus["increments"], last, strict=True):
                 if increment != old:
                     ctx.set(port, increment)
-            last = increments
-            ctx.set(dut.clear, clear)
-            *_, valid, index, total = await ctx.tick().sample(dut.valid, dut.index, dut.total)
-            seen.append((index, total) if valid else None)
+            last = stimulus["increments"]
+            ctx.set(dut.clear, stimulus["clear"])
+            ctx.set(dut.turn, stimulus["turn"])
+            *_, index, total = await ctx.tick().sample(dut.index, dut.total)
+            seen.append((index, total))
 
     circuits.simulate(dut, testbench)
     return seen
 
 
-def drawn(rng: Random, groups: int, cycles: int):
-    """Increments with long full stretches: the short counters must not run over."""
-    density = rng.choice([0.0, 0.1, 0.5])
-    return [[rng.randint(0, groups) if rng.random() < density else groups for _ in NAMES] for _ in range(cycles)]
-
-
 @pytest.mark.parametrize("groups", [1, 3, 8])
 def test_totals(groups):
+    """Whole rounds of turns and single ones, between which the sums go on."""
     rng, dut = Random(groups), Counters(replace(circuits.DENSE, groups=groups))
-    stimuli, clears = [], []
-    for _ in range(4):
-        stimuli += [(increments, 0) for increments in drawn(rng, groups, rng.randint(3, 5) * ROUND + rng.randrange(ROUND))]
-        clears.append(len(stimuli))
-        stimuli.append(([rng.randint(0, groups) for _ in NAMES], 1))
-    stimuli += [(increments, 0) for increments in drawn(rng, groups, 4 * ROUND)]
+    stimuli, expected, totals, index = [], {}, list(NONE), 0
+    for _ in range(40):
+        density = rng.choice([0.0, 0.1, 0.5])
+        for _ in range(rng.randrange(12)):
+            increments = [rng.randint(0, groups) if rng.random() < density else groups for _ in NONE]
+            stimuli.append({"increments": increments, "turn": 0, "clear": 0})
+            totals = [total + increment for total, increment in zip(totals, increments, strict=True)]
+        stimuli += [{"increments": NONE, "turn": 0, "clear": 0}] * (Counters.latency - 1)
+        for _ in range(PROFILE.words * rng.choice([1, 2])):
+            stimuli.append({"increments": NONE, "turn": 1, "clear": 0})
+            expected[len(stimuli) - 1] = index, totals[index]
+            index = (index + 1) % PROFILE.words
+        if rng.random() < 0.2:
+            turns = rng.randrange(PROFILE.words)
+            stimuli += [{"increments": NONE, "turn": 1, "clear": 0}] * turns
+            stimuli.append({"increments": NONE, "turn": 0, "clear": 1})
+            totals, index = list(NONE), 0
     seen = run(dut, stimuli)
-    shown = 0
-    for cycle, found in enumerate(seen):
-        since = max([clear for clear in clears if clear < cycle], default=0)
-        if found is None or found[0] >= PROFILE.words or cycle - since < 2 * ROUND:
-            continue
-        index, total = found
-        assert total == sum(increments[index] for increments, _ in stimuli[since : cycle - 2]), (cycle, index)
-        shown += 1
-    assert shown > 50
+    assert len(expected) > 100
+    assert {cycle: seen[cycle] for cycle in expected} == expected
 
 
-def test_every_total_comes_once_a_round_and_carries():
-    dut = Counters(replace(circuits.DENSE, groups=8))
-    seen = run(dut, [([8] * PROFILE.words, 0)] * ((1 << 16) // 8 + 3 * ROUND))
-    last = seen[-ROUND:]
-    assert sorted(found[0] for found in last if found) == list(range(ROUND // 2))
-    assert all(found[1] > 1 << 16 and found[1] % 8 == 0 for found in last if found and found[0] < PROFILE.words)
+def test_totals_carry():
+    dut, cycles = Counters(replace(circuits.DENSE, groups=8)), (1 << 9) + 1
+    busy = {"increments": [8] * PROFILE.words, "turn": 0, "clear": 0}
+    rest = {"increments": NONE, "turn": 0, "clear": 0}
+    seen = run(dut, [busy] * cycles + [rest] * Counters.latency)
+    assert seen[-1] == (0, 8 * cycles)
+    assert len(dut.total) == WORD_BITS

@@ -88,7 +88,8 @@ def segments_of(events, layer, table, config):
             entries = layer["entries_short" if event["short"] else "entries_long"]
             if table is not None:
                 start, entries = table[start]["start"], table[start]["entries"]
-            word = (ring + index * layer["row_words"]) % layer["ring_words"] + event["column"]
+            column = event["column"] + event.get("late", 0) * layer["accumulator_skip"]
+            word = (ring + index * layer["row_words"]) % layer["ring_words"] + column
             common = {"first": int(index == 0), "counts": counts}
             if not layer["elementwise"]:
                 common |= event["counts"][0]
@@ -284,9 +285,13 @@ class Machine:
 def test_dense_group(two_planes, steal, seed):
     rng = Random(f"{two_planes} {steal} {seed}")
     planes = 1 + two_planes
-    layer = circuits.layer(pitch=3 * planes, entries_long=3 * planes, entries_short=2 * planes, two_planes=two_planes, **RING)
+    sizes = {"entries_long": 3 * planes, "entries_short": 2 * planes, "accumulator_skip": 2}
+    layer = circuits.layer(pitch=3 * planes, two_planes=two_planes, **sizes, **RING)
     machine = Machine(circuits.DENSE, layer, seed)
-    events = draw_events(rng, 12, range(0, 100, planes), range(10), count_limit=40)
+    events = draw_events(rng, 12, range(0, 100, planes), range(8), count_limit=40)
+    for event in events:
+        # A marker's column is not a column.
+        event["late"] = 0 if event.get("marker") else rng.getrandbits(1)
     check(machine, events, steal, seed)
 
 

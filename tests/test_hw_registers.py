@@ -57,39 +57,51 @@ async def status(ctx, dut):
     return STATUS.unpack([await access(ctx, dut, "status")])
 
 
-def counters_of(dut: Registers, totals: list[int], pace: int = 2):
-    """A background testbench: one counter after the other, each for one cycle of `pace`; nonsense in between."""
+def counters_of(dut: Registers, totals: list[int], index: int = 0):
+    """A background testbench: the counters from number `index` on, the next one after each turn."""
 
     async def testbench(ctx):
-        cycle = 0
-        async for _ in ctx.tick():
-            cycle += 1
-            index = cycle // pace % len(totals)
-            valid = cycle % pace == 0
-            ctx.set(dut.counter_valid, valid)
-            ctx.set(dut.counter_index, index)
-            ctx.set(dut.counter, totals[index] if valid else 0xBAD)
+        place = index
+        ctx.set(dut.counter_index, place)
+        ctx.set(dut.counter, totals[place])
+        async for *_, turn in ctx.tick().sample(dut.counter_turn):
+            place = (place + turn) % len(totals)
+            ctx.set(dut.counter_index, place)
+            ctx.set(dut.counter, totals[place])
 
     return testbench
 
 
-@pytest.mark.parametrize("pace", [1, 2, 3])
-def test_identity_and_counters(pace):
+@pytest.mark.parametrize("index", [0, 4, 6])
+def test_identity_and_counters(index):
     dut = Registers(CONFIG)
-    totals = [0x11111111 * (index + 3) for index in range(1 << len(dut.counter_index))]
+    totals = [0x11111111 * (index + 3) for index in range(PROFILE.words)]
 
     async def testbench(ctx):
         assert await access(ctx, dut, "identity") == IDENTITY
         assert await access(ctx, dut, "digest") == CONFIG.digest
-        for index, field in enumerate(PROFILE.fields):
-            assert await access(ctx, dut, field.name, cycles=None, pause=index % 3) == totals[index]
+        for number, field in enumerate(PROFILE.fields):
+            assert await access(ctx, dut, field.name, cycles=None, pause=number % 3) == totals[number]
 
-    circuits.simulate(dut, testbench, background=[counters_of(dut, totals, pace)])
+    circuits.simulate(dut, testbench, background=[counters_of(dut, totals, index)])
+
+
+def test_counters_stand_still_while_an_inference_runs():
+    dut = Registers(CONFIG)
+
+    async def testbench(ctx):
+        ctx.set(dut.busy, 1)
+        for field in PROFILE.fields:
+            assert await access(ctx, dut, field.name) == 5
+        ctx.set(dut.busy, 0)
+        assert await access(ctx, dut, PROFILE.fields[3].name, cycles=2 + 3) == 8
+
+    circuits.simulate(dut, testbench, background=[counters_of(dut, list(range(5, 5 + PROFILE.words)))])
 
 
 def test_every_address_answers():
     dut = Registers(CONFIG)
-    totals = [7] * (1 << len(dut.counter_index))
+    totals = [7] * PROFILE.words
 
     async def testbench(ctx):
         for address in range(64):

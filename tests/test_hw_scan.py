@@ -10,7 +10,7 @@ import pytest
 
 from galton import compile, decode
 from galton.format import ROW
-from galton.network import Layer, Network
+from galton.network import Activation, Layer, Network
 from galton_hw.reader import Reader, WindowReader
 from galton_hw.scan import Scan
 from galton_sim import streams
@@ -124,13 +124,16 @@ def expected_items(parsed, octets, config):
     for row in parsed.rows:
         start = row["done"] | row["segments"] << row_bits
         tag = {"start": start, "column": row["ring_start"], "active": 1, "claim": row["claim"]}
-        yield {"marker": 1, "tag": tag | ({"short": row["short"]} if config.scan_width > 1 else {})}
+        several = {"woken": (1 << config.groups) - 1} if config.groups > 1 else {}
+        yield {"marker": 1, "tag": tag | several | ({"short": row["short"]} if config.scan_width > 1 else {})}
         if row is parsed.rows[-1]:
             return
         for x in range(parsed.input_shape[1]):
             label = x % parsed.stride_x
             active = int(row["segments"] > 0 and label in parsed.labels)
             starts = parsed.segment_addresses(row, label)[:, 0] if active else None
+            if config.groups > 1:
+                several = {"label": label, "woken": sum(int(n > 0) << group for group, n in enumerate(parsed.own_entries(label)))}
             for channel, following in pairwise(firsts):
                 # Of an elementwise layer's group: the vector.
                 vector = channel % owned // config.lanes
@@ -139,6 +142,7 @@ def expected_items(parsed, octets, config):
                     tag["group_end"] = int(following % owned == 0)
                     tag["vector_end"] = int(tag["group_end"] or following % owned % config.lanes == 0)
                 if starts is not None:
+                    tag |= several
                     tag |= {"short": int(parsed.is_short(label)), "start": int(starts[vector if parsed.elementwise else channel])}
                     tag["column"] = int(parsed.starts[x]) + (vector if parsed.elementwise else 0)
                 count = following - channel
@@ -195,6 +199,21 @@ def test_elementwise_items(name, kernel, stride):
     parsed = check_items(Network("both", (5, 7, 2), (first, depthwise)), config, rng, rng.choice([0.0, 0.4]))[1]
     assert parsed.elementwise
     assert len(parsed.labels) == min(stride[1], kernel[1])
+
+
+def test_groups_with_kernels_of_their_own():
+    """Four pixels side by side in eight groups: each column wakes the groups of the pixels that it reaches."""
+    config, rng = networks.EVERY["fours"], Random(7)
+    weights, ones = np.random.default_rng(3).integers(1, 4, size=(16, 3, 3, 2)), np.ones(16, np.int64)
+    layer = Layer("wide", (5, 8, 2), weights, ones, ones, 12, 0, 255, Activation(), padding=(1, 1, 1, 1))
+    parsed = check_items(Network("wide", layer.input_shape, (layer,)), config, rng, 0.0)[0]
+    assert parsed.pixels == 4
+    assert [(parsed.own_entries(label) > 0).tolist() for label in range(4)] == [
+        [True, True, True, True, False, False, True, True],
+        [True, True, True, True, True, True, False, False],
+        [False, False, True, True, True, True, True, True],
+        [True, True, False, False, True, True, True, True],
+    ]
 
 
 def check_items(network, config, rng, stall):

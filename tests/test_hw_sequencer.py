@@ -67,14 +67,12 @@ class Engine:
             ctx.set(self.dut.divided, left == 1)
 
     async def count(self, ctx):
-        """Counter number i reads as 100 + i in every second cycle, one after the other."""
-        dut, cycle = self.dut, 0
-        async for _ in ctx.tick():
-            cycle += 1
-            index = cycle // 2 % (1 << len(dut.counter_index))
-            ctx.set(dut.counter_valid, cycle % 2 == 0)
-            ctx.set(dut.counter_index, index)
-            ctx.set(dut.counter, 100 + index)
+        """Counter number i reads as 100 + i, the next one after each turn; nonsense until two cycles after a layer's run."""
+        dut, index, ran = self.dut, 0, False
+        async for *_, turn, running in ctx.tick().sample(dut.counter_turn, dut.running):
+            index = (index + turn) % PROFILE.words
+            ctx.set(dut.counter, 0xBAD if running and not ran else 100 + index)
+            ran = running and ctx.get(dut.running)
 
 
 def run(seed, profiles=True, config=CONFIG):

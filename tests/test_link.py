@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from link_model import Bus, Model, encoded
+from link_model import Bus, Model, ModelLine, encoded
 from networks import random_inputs, random_network
 
 from galton.compiler import compile
 from galton.config import named
-from galton.errors import CalibrationError, LinkError, NoAnswer, PortError, WrongBoard
-from galton.format import ANSWER, BOARD, LINK_VERSION, MEMORY_DATA, REGISTERS
+from galton.errors import CalibrationError, LinkError, MissingTool, NoAnswer, PortError, WrongBoard
+from galton.format import ANSWER, BOARD, LINK_VERSION, MEMORY_DATA, MEMORY_WEIGHTS, REGISTERS
 from galton.link import Board, connect
 from galton.link.exchange import SEQUENCES, Exchange
-from galton.link.frames import MOST, Request, packed, parse
+from galton.link.frames import MOST, Request, codec, packed, parse
 from galton.link.line import SerialLine
 
 WORD = st.integers(0, (1 << 32) - 1)
-
-
-class ModelLine:
-    """A line to the model of a board; `spoil` changes what goes either way."""
-
-    name, speed, patience = "the model", 1e6, 0.2
-
-    def __init__(self, bus: Bus | None = None, spoil=lambda data: data):
-        self.bus = bus or Bus()
-        self.model, self.spoil, self.sent, self.closed = Model(self.bus), spoil, b"", False
-
-    def send(self, data):
-        self.sent += self.spoil(data)
-
-    def receive(self, timeout):
-        *_, piece = self.sent.rpartition(b"\0")
-        self.sent = b""
-        return self.spoil(self.model.answer(piece))
-
-    def close(self):
-        self.closed = True
 
 
 class Replies:
@@ -200,6 +180,34 @@ def test_a_core_that_somebody_else_started():
     assert exchange.troubles == 1
 
 
+OUTSIDE = {
+    "beyond the end": (MEMORY_DATA, 4090, 7, 1, r"The data memory of configuration tiny has 4,096 addresses of 1 words; 7 words"),
+    "before the beginning": (MEMORY_DATA, -1, 1, 1, "from address -1 on"),
+    "no such group": (MEMORY_WEIGHTS + 1, 0, 1, 1, "A core of configuration tiny has no memory 2"),
+    "entries of another width": (MEMORY_WEIGHTS, 0, 2, 2, "2 to an address, are not all there"),
+}
+
+
+@pytest.mark.parametrize(("select", "address", "count", "chunks", "words"), OUTSIDE.values(), ids=OUTSIDE)
+def test_places_that_the_core_does_not_have(select, address, count, chunks, words):
+    board = Board(ModelLine(Bus(digest=named("tiny").digest)))
+    board.identify()
+    with pytest.raises(LinkError, match=words):
+        board.write(select, address, [5] * count, chunks=chunks)
+    with pytest.raises(LinkError, match=words):
+        board.read(select, address, count, chunks=chunks)
+    assert not board.exchange.line.bus.memory
+
+
+@pytest.mark.parametrize("package", ["serial", "cobs"])
+def test_packages_that_are_missing(package, terminal, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    codec.cache_clear()
+    with pytest.raises(MissingTool, match=r"pip install (pyserial|cobs)"):
+        connect(terminal.path)
+    codec.cache_clear()
+
+
 def test_an_image_for_another_configuration():
     config = named("tiny")
     image = compile(random_network(1, config), config).image
@@ -285,6 +293,22 @@ def test_a_silent_port_is_given_back(terminal):
     with pytest.raises(NoAnswer):
         connect(terminal.path, attempts=1, patience=0.01)
     SerialLine(terminal.path).close()
+
+
+def test_a_port_that_goes_away_in_mid_transfer(terminal):
+    """The adapter is pulled out while a memory is being written."""
+    board = connect(terminal.path, patience=5.0)
+    seen = []
+
+    def pull(done, count):
+        seen.append(done)
+        if done > 8000:
+            terminal.unplug()
+
+    with pytest.raises(PortError, match=f"Lost {terminal.path}: .* Plug the board in again"):
+        board.write(MEMORY_DATA, 0, [5] * 20_000, progress=pull)
+    assert seen == [4096, 8192]
+    board.close()
 
 
 def test_a_port_that_goes_away(terminal):

@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from galton.config import CONFIGS, Config
-from galton.errors import GaltonError
+from galton.errors import GaltonError, ImageError
+from galton.image import Image
 
 
 @dataclass(frozen=True)
@@ -113,4 +114,13 @@ def numbered(number: int) -> str:
     return names.get(number, f"board number {number}")
 
 
-__all__ = ["Board", "Flash", "Link", "Programmer", "boards", "find", "numbered"]
+def check(image: Image, board: Board) -> None:
+    """Raise ImageError for an image of another configuration than the board's."""
+    if image.config.digest != board.config.digest:
+        raise ImageError(
+            f"The image is for configuration {image.config.name}, {board.name} has {board.configuration}: "
+            f"compile it again with --target {board.name}"
+        )
+
+
+__all__ = ["Board", "Flash", "Link", "Programmer", "boards", "check", "find", "numbered"]

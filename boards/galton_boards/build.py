@@ -1,7 +1,7 @@
 """A board's bitstream: synthesis, place and route over seeds, packing; each step's result is kept, by what it depends on.
 
 A folder of the cache, named by the board and the digest of what goes in, holds `netlist`, and for each seed `seed-N`: the routed
-design, the router's report, the bitstream top.bin or top.bit, and its build record.
+design, the router's report, bitstreams with zeros or a network in their memories, and their build records.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galton.errors import MissingTool
+from galton.image import Image
+from galton_boards import contents
 from galton_boards.boards import Board
 from galton_boards.device import Device, Routing, call, nextpnr, of_platform, routing
 from galton_sim import verilator, yosys
+from galton_sim.yosys import SynthesisError
 
-KEPT = 12
+KEPT = 60
 """Designs that stay in the cache."""
+FORM = 2
+"""Raised when what is kept in the cache changes."""
+CORE = "linked.core"
+"""Where the top has the core."""
 TOOLS = ("amaranth", "amaranth-boards", "pyosys")
 
 Progress = Callable[[str], None]
@@ -73,7 +80,7 @@ class Design:
     @property
     def key(self) -> str:
         """Digest of everything that a routed design depends on, but for the seed."""
-        parts = [self.rtlil, self.constraints, repr(self.device), repr(self.tools)]
+        parts = [str(FORM), self.rtlil, self.constraints, repr(self.device), repr(self.tools)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     @property
@@ -130,6 +137,7 @@ def synthesized(design: Design) -> tuple[Path, float]:
             (folder / "top.il").write_text(design.rtlil)
             (folder / f"top.{design.device.family.constraints}").write_text(design.constraints)
             yosys.run(f"read_rtlil top.il\n{design.device.synthesis} -json top.json\n", folder)
+            contents.mark(folder / "top.json", design.device, contents.roots(design.board.config, CORE))
             (folder / "seconds").write_text(f"{time.perf_counter() - start:.1f}")
     os.utime(design.folder)
     return target, float((target / "seconds").read_text())
@@ -153,12 +161,30 @@ def routed(design: Design, seed: int) -> tuple[Path, Routing, float]:
     return target, routing(design.device, target), float((target / "seconds").read_text())
 
 
-def packed(design: Design, folder: Path) -> Path:
-    """The bitstream of the routed design in `folder`. Raises MissingTool, SynthesisError."""
-    family = design.device.family
-    target = folder / f"top.{family.bitstream}"
-    if not target.exists():
-        call(design.device.package, family.packer, family.packing, folder)
+def packed(design: Design, folder: Path, image: Image | None = None) -> Path:
+    """The bitstream of the routed design in `folder`, with an image in its memories, or zeros.
+
+    Raises GaltonError where no bitstream fills the chip's memories; MissingTool, SynthesisError.
+    """
+    device, family = design.device, design.device.family
+    name = "top" if image is None else f"top-{hashlib.sha256(image.to_bytes()).hexdigest()[:16]}"
+    target = folder / f"{name}.{family.bitstream}"
+    if target.exists():
+        return target
+    _, suffix = family.routed
+    netlist = json.loads((design.folder / "netlist" / "top.json").read_text())
+    blocks = contents.found(netlist, contents.FAMILIES[device.router], contents.roots(design.board.config, CORE))
+    wanted = contents.zeros(blocks, device)
+    if image is not None:
+        made = contents.contents(contents.stored(design.board.config, image), device)
+        wanted = {f"{CORE}.{place}": values for place, values in made.items()}
+        if wanted.keys() != blocks.keys():
+            raise SynthesisError("Memories by themselves are not made of the same blocks as in the core")
+    with tempfile.TemporaryDirectory(dir=design.folder) as work:
+        text = (folder / f"top.{suffix}").read_text()
+        (Path(work) / f"top.{suffix}").write_text(contents.replaced(text, device, wanted))
+        call(device.package, family.packer, family.packing, Path(work))
+        (Path(work) / f"top.{family.bitstream}").rename(target)
     return target
 
 
@@ -166,13 +192,16 @@ def quiet(step: str) -> None:
     """Tell nobody about a step."""
 
 
-def build(board: Board, seeds: int = 1, progress: Progress = quiet) -> tuple[Build, Path]:
-    """The fastest of `seeds` routed designs as a build record, and its bitstream. `progress` is told of each step that begins.
+def build(board: Board, seeds: int = 1, progress: Progress = quiet, image: Image | None = None) -> tuple[Build, Path]:
+    """The fastest of `seeds` routed designs as a build record, and its bitstream, with an image in its memories if given.
 
-    Raises ValueError for seeds below 1; MissingTool; SynthesisError where the design does not fit or cannot be routed.
+    `progress` is told of each step that begins. Raises ValueError for seeds below 1; ImageError for an image of another
+    configuration; GaltonError where no bitstream holds one; MissingTool; SynthesisError where the design cannot be routed.
     """
     if seeds < 1:
         raise ValueError(f"There must be a seed at least, not {seeds}")
+    if image is not None:
+        contents.check(image, board)
     progress("Verilog of the board")
     made = design(board)
     progress("synthesis")
@@ -186,7 +215,7 @@ def build(board: Board, seeds: int = 1, progress: Progress = quiet) -> tuple[Bui
     progress("bitstream")
     best = max(found, key=lambda seed: found[seed][1].corrected)
     folder, report, _ = found[best]
-    bitstream = packed(made, folder)
+    bitstream = packed(made, folder, image)
     content = bitstream.read_bytes()
     record = Build(
         board=board.name,
@@ -205,5 +234,5 @@ def build(board: Board, seeds: int = 1, progress: Progress = quiet) -> tuple[Bui
         sha256=hashlib.sha256(content).hexdigest(),
         tools=made.tools,
     )
-    (folder / "record.json").write_text(json.dumps(asdict(record), indent=2) + "\n")
+    bitstream.with_suffix(".record.json").write_text(json.dumps(asdict(record), indent=2) + "\n")
     return record, bitstream

@@ -146,7 +146,7 @@ class Routing:
 def routing(device: Device, folder: Path) -> Routing:
     """The router's report.json in `folder`."""
     report = json.loads((folder / "report.json").read_text())
-    cells = {kind: report["utilization"][cell] for kind, cell in device.cells.items()}
+    cells = {kind: report["utilization"][cell] for kind, cell in device.cells.items() if cell in report["utilization"]}
     fmax = {clock.removeprefix("$glbnet$").split("$")[0]: entry["achieved"] for clock, entry in report["fmax"].items()}
     slowest = min(fmax.values())
     uses_spram = cells.get("spram", {"used": 0})["used"] > 0

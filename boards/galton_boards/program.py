@@ -12,7 +12,7 @@ from pathlib import Path
 from galton.errors import GaltonError, ImageError, MissingTool, PortError
 from galton.image import Image
 from galton.link.flash import flash_image
-from galton_boards.boards import Board
+from galton_boards.boards import Board, check
 
 LOADER = "openFPGALoader"
 CHUNK = 16
@@ -48,11 +48,7 @@ def boot_image(board: Board, image: Image, file: Path) -> None:
 
     Raises ImageError for an image of another configuration, or one that is too long.
     """
-    if image.config.digest != board.config.digest:
-        raise ImageError(
-            f"The image is for configuration {image.config.name}, {board.name} has {board.configuration}: "
-            f"compile it again with --target {board.name}"
-        )
+    check(image, board)
     data = flash_image(image)
     room = board.flash.bytes - board.flash.offset
     if len(data) > room:

@@ -50,7 +50,7 @@ class Core(wiring.Component):
         m = Module()
         config, tech = self.config, self.tech
         registers, sequencer = Registers(config), Sequencer(config)
-        norm, divider, counters = Norm(wide=config.drain_width > 1), StepDivider(), Counters(config, tech)
+        norm, divider, counters = Norm(wide=config.drain_width > 1), StepDivider(), Counters(config)
         shared = config.data_ports == 1
         memory = OnePortMemory(config.data_words, WORD_BITS, tech) if shared else DualPortMemory(config.data_words, WORD_BITS)
         scan, dispatch, drain = Scan(config), Dispatch(config), Drain(config, tech)
@@ -272,8 +272,8 @@ class Core(wiring.Component):
         m.d.comb += [
             *(counters.increments[index].eq(increments[field.name]) for index, field in enumerate(PROFILE.fields)),
             counters.clear.eq(sequencer.begin),
-            *(part.counter_valid.eq(counters.valid) for part in (registers, sequencer)),
-            *(part.counter_index.eq(counters.index) for part in (registers, sequencer)),
+            counters.turn.eq(registers.counter_turn | sequencer.counter_turn),
+            registers.counter_index.eq(counters.index),
             *(part.counter.eq(counters.total) for part in (registers, sequencer)),
             registers.busy.eq(sequencer.busy),
             registers.layers_done.eq(sequencer.layers_done),

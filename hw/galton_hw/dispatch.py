@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER
+from galton.format import LAYER, MAXIMUM_STRIDE
 from galton_hw.layout import layout, sign_magnitude, start_bits
 from galton_hw.quantizer import count_layout
 from galton_hw.scan import tag_layout
@@ -18,10 +18,12 @@ def event_layout(config: Config) -> data.StructLayout:
     """An event, or a marker; for a marker's fields see scan.tag_layout.
 
     In elementwise layers an event holds the counts of bundle number `bundle` of a vector of L lanes, not all 0 but in the `last`
-    one; in others the first of `counts` is the event's, and not 0.
+    one; in others the first of `counts` is the event's, and not 0. Where there are several groups, `late` says that the group's
+    taps begin a pixel of the accumulators further than `column`.
     """
     return data.StructLayout(
         {
+            **({"late": 1} if config.groups > 1 else {}),
             "counts": data.ArrayLayout(sign_magnitude(config.count_bits), config.scan_width),
             "marker": 1,
             "last": 1,
@@ -34,7 +36,7 @@ def event_layout(config: Config) -> data.StructLayout:
 
 
 class Dispatch(wiring.Component):
-    """Bundles of counts in, events out, to every group at once or in elementwise layers to the one that owns the channels.
+    """Bundles of counts in, events out, to every group with taps at once or in elementwise layers to the one with the channels.
 
     Bundles of zeros take one cycle and go nowhere, but for the last one of a vector that has a count. In other than elementwise
     layers only the first count of a bundle may be other than 0.
@@ -74,12 +76,14 @@ class Dispatch(wiring.Component):
         bundle, group, begun = Signal(len(self.o[0].payload.bundle)), Signal(range(max(len(self.o), 2))), Signal()
         single, wanted = Signal(), Signal(len(self.o))
         counted = Signal(len(item.counts))
+        several = len(self.o) > 1
+        every = item.tag.woken if several else [Const(1)]
         m.d.comb += [
             blocked.eq(spare < 0),
             single.eq(layer.elementwise & ~item.marker),
             counted.eq(Cat(item.tag.active & (count.magnitude != 0) for count in item.counts)),
             leaves.eq(item.marker | counted.any() | (item.tag.active & item.tag.vector_end & begun)),
-            *(wanted[index].eq(~single | (group == index)) for index in range(len(self.o))),
+            *(wanted[index].eq((~single | (group == index)) & woken) for index, woken in enumerate(every)),
             all_ready.eq(Cat(~wanted[index] | output.ready for index, output in enumerate(self.o)).all()),
         ]
         with m.If(taken & single):
@@ -88,6 +92,11 @@ class Dispatch(wiring.Component):
                 m.d.sync += [bundle.eq(0), begun.eq(0)]
                 with m.If(item.tag.group_end):
                     m.d.sync += group.eq(Mux(group == len(self.o) - 1, 0, group + 1))
+
+        def own(field: Signal, index: int) -> Value:
+            """The bit of a group for the item's label."""
+            return field.word_select(index, MAXIMUM_STRIDE).bit_select(item.tag.label, 1)
+
         for index, output in enumerate(self.o):
             others = [~wanted[place] | other.ready for place, other in enumerate(self.o) if place != index]
             m.d.comb += [
@@ -96,10 +105,12 @@ class Dispatch(wiring.Component):
                 output.payload.marker.eq(item.marker),
                 output.payload.last.eq(item.tag.vector_end),
                 output.payload.bundle.eq(bundle),
-                output.payload.short.eq(item.tag.short),
+                output.payload.short.eq(item.tag.short | (own(layer.fewer, index) if several else 0)),
                 output.payload.start.eq(item.tag.start),
                 output.payload.column.eq(item.tag.column),
             ]
+            if several:
+                m.d.comb += output.payload.late.eq(own(layer.late, index) & ~item.marker)
         m.d.comb += [
             self.i.ready.eq(~blocked & (~leaves | all_ready)),
             taken.eq(self.i.valid & self.i.ready),

@@ -191,6 +191,9 @@ class Group(wiring.Component):
         m.submodules.lanes = lanes = Lanes(config, self.tech)
         m.submodules.weights = weights = OnePortMemory(config.weight_words, config.entry_bits, self.tech)
         wiring.connect(m, wiring.flipped(self.i), fifo.i)
+        if config.groups > 1:
+            pixel = Mux(self.i.payload.late, self.layer.accumulator_skip, 0)
+            m.d.comb += fifo.i.payload.column.eq(self.i.payload.column + pixel)
         wiring.connect(m, fifo.o, expander.i)
         m.d.comb += [
             self.left.eq(fifo.o.valid & fifo.o.ready),

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
-from galton.format import ROW, WORD_BITS, Record
+from galton.format import MAXIMUM_STRIDE, ROW, WORD_BITS, Record
 
 
 def field_bits(record: Record, name: str) -> int:
@@ -45,6 +45,8 @@ def limits(config: Config) -> dict[str, int]:
         # A segment fits into an accumulator row, twice that with two planes.
         **dict.fromkeys(("pitch", "entries_long", "entries_short"), size + 1),
         **dict.fromkeys(("vectors", "group_channels", "output_channels"), channels),
+        # A single group has none of its own; Verilog has no empty fields.
+        **dict.fromkeys(("fewer", "late"), MAXIMUM_STRIDE * config.groups if config.groups > 1 else 1),
         "input_channels": bits_for(config.data_bytes),
         "input_rows": bits_for(config.rows),
     }

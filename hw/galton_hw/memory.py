@@ -6,6 +6,8 @@ old value costs 39 LUTs and 44 flip-flops on ECP5. Users keep such pairs apart o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -19,11 +21,13 @@ BANK_WORDS = 512
 """Of the widest block on ECP5, 512 x 36."""
 
 
-def _storage(m: Module, depth: int, width: int, style: str) -> tuple[memory.Memory, memory.WritePort, memory.ReadPort]:
+def _storage(
+    m: Module, depth: int, width: int, style: str, init: Sequence[int] = ()
+) -> tuple[memory.Memory, memory.WritePort, memory.ReadPort]:
     attributes: dict[str, int | str] = {"no_rw_check": 1}
     if style != "auto":
         attributes["ram_style"] = style
-    m.submodules.storage = storage = memory.Memory(shape=width, depth=depth, init=[], attrs=attributes)
+    m.submodules.storage = storage = memory.Memory(shape=width, depth=depth, init=init, attrs=attributes)
     return storage, storage.write_port(), storage.read_port(domain="comb")
 
 
@@ -72,13 +76,13 @@ class DualPortMemory(wiring.Component):
     A word that either port reads comes one cycle later; the second port's is valid in that cycle only. It is one true dual-port
     RAM on ECP5: 48 blocks of 18 kbit for 24576 x 32, as many as with one port.
 
-    Parameters: `depth` in words, `width` in bits.
+    Parameters: `depth` in words, `width` in bits, `init`, words at power-up.
     """
 
     latency = 1
 
-    def __init__(self, depth: int, width: int) -> None:
-        self.depth, self.width = depth, width
+    def __init__(self, depth: int, width: int, init: Sequence[int] = ()) -> None:
+        self.depth, self.width, self.init = depth, width, init
         super().__init__(
             {
                 "scan_address": In(ceil_log2(depth)),
@@ -92,7 +96,7 @@ class DualPortMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        storage, write, read = _storage(m, self.depth, self.width, "block")
+        storage, write, read = _storage(m, self.depth, self.width, "block", self.init)
         scan = storage.read_port(domain="comb")
         data, scanned = Signal(self.width, reset_less=True), Signal(self.width, reset_less=True)
         m.d.comb += [
@@ -124,17 +128,19 @@ class OnePortMemory(wiring.Component):
     most of it: 5632 x 32 take 11 blocks of 18 kbit instead of 12.
 
     Parameters: `depth` in words, `width` in bits, `tech` "generic", or "ice40" for the single-port RAMs of the UP5K
-    (16384 x 16; contents undefined at power-up).
+    (16384 x 16; contents undefined at power-up), `init`, words at power-up, of "generic" only.
     """
 
     latency = 1
 
-    def __init__(self, depth: int, width: int, tech: str = "generic") -> None:
+    def __init__(self, depth: int, width: int, tech: str = "generic", init: Sequence[int] = ()) -> None:
         if tech not in TECHNOLOGIES:
             raise ValueError(f"tech must be one of {TECHNOLOGIES}, not {tech!r}")
         if tech == "ice40" and depth > SPRAM_WORDS:
             raise ValueError(f"A single-port RAM of the UP5K holds {SPRAM_WORDS} words, not {depth}")
-        self.depth, self.width, self.tech = depth, width, tech
+        if tech == "ice40" and init:
+            raise ValueError("The single-port RAMs of the UP5K take no initial words")
+        self.depth, self.width, self.tech, self.init = depth, width, tech, init
         super().__init__(
             {
                 "write": In(1),
@@ -154,7 +160,7 @@ class OnePortMemory(wiring.Component):
         words = []
         for index, size in enumerate(sizes):
             part = m.submodules[f"bank_{index}"] = Module()
-            _, write, read = _storage(part, size, self.width, "block")
+            _, write, read = _storage(part, size, self.width, "block", self.init[end : end + size])
             word, chosen = Signal(self.width, name=f"word_{index}", reset_less=True), Signal(name=f"chosen_{index}")
             # Banks are in descending order, so each begins at a multiple of its size.
             place = self.address[: ceil_log2(size)]

@@ -61,7 +61,7 @@ class HostMemorySignature(wiring.Signature):
 
 
 class Registers(wiring.Component):
-    """Answers the register bus in 2 cycles; a counter when its turn comes.
+    """Answers the register bus in 2 cycles; between inferences a counter when its turn comes.
 
     The memory window works while `control.enable` is 0; otherwise writes to it do nothing and reads mean nothing. An entry wider
     than 32 bits takes several accesses, low word first; the address moves on after the last.
@@ -69,7 +69,7 @@ class Registers(wiring.Component):
     Counters read as anything while an inference runs.
 
     Members: `bus`; `memory`; `enable`; `busy`, `layers_done` to show; `saturated` sets the sticky flag that enabling clears;
-    `counter` is counter number `counter_index` in cycles with `counter_valid`.
+    `counter` is counter number `counter_index`, which a cycle with `counter_turn` takes to the next one.
     """
 
     def __init__(self, config: Config) -> None:
@@ -82,9 +82,9 @@ class Registers(wiring.Component):
                 "busy": In(1),
                 "layers_done": In(next(field.bits for field in STATUS.fields if field.name == "layer")),
                 "saturated": In(1),
-                "counter_valid": In(1),
                 "counter_index": In(ceil_log2(PROFILE.words)),
                 "counter": In(WORD_BITS),
+                "counter_turn": Out(1),
             }
         )
 
@@ -143,7 +143,7 @@ class Registers(wiring.Component):
             with m.Default():
                 m.d.comb += bus.read_data.eq(self.counter)
         first = REGISTERS[PROFILE.fields[0].name]
-        m.d.comb += is_counter.eq((bus.address >= first) & (bus.address < first + (1 << len(self.counter_index))))
+        m.d.comb += is_counter.eq((bus.address >= first) & (bus.address < first + PROFILE.words))
 
         with m.FSM():
             with m.State("IDLE"), m.If(bus.valid):
@@ -165,7 +165,8 @@ class Registers(wiring.Component):
             with m.State("ANSWER"):
                 # A memory's word is here, a cycle after its address.
                 m.d.comb += [
-                    bus.ready.eq(~is_counter | bus.write | (self.counter_valid & (self.counter_index == (bus.address - first)))),
+                    self.counter_turn.eq(is_counter & ~bus.write & ~self.busy & (self.counter_index != (bus.address - first))),
+                    bus.ready.eq(~self.counter_turn),
                     move_on.eq(is_window & ~bus.write),
                 ]
                 with m.If(bus.ready):

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, ROW, WORD_BITS
+from galton.format import LAYER, MAXIMUM_STRIDE, ROW, WORD_BITS
 from galton_hw.layout import field_bits, layout, start_bits
 from galton_hw.memory import TwoPortMemory
 from galton_hw.quantizer import item_layout
@@ -23,10 +23,13 @@ def tag_layout(config: Config) -> data.StructLayout:
 
     In a marker `start` holds ROW.done and ROW.segments, `column` ROW.ring_start and, where bundles have several activations,
     `short` ROW.short of the row that begins. In elementwise layers `vector_end` and `group_end` say that a bundle is the last of
-    L neighbours, and of those of its group.
+    L neighbours, and of those of its group. Where there are several groups, `label` is the column modulo the stride, and `woken`
+    has a bit for each group that has taps there.
     """
+    several = {"label": ceil_log2(MAXIMUM_STRIDE), "woken": config.groups} if config.groups > 1 else {}
     return data.StructLayout(
         {
+            **several,
             "start": start_bits(config),
             "column": ceil_log2(config.accumulator_words),
             "short": 1,
@@ -155,6 +158,15 @@ class Scan(wiring.Component):
         else:
             m.d.comb += reader.taken.eq(Mux(go & ~marker_due, count, 0))
             m.d.comb += [raw.eq(Mux(count > index, reader.window[index], 0)) for index, raw in enumerate(self.o.payload.raw)]
+        if self.config.groups > 1:
+            # A group that has a tap less than one sleeps. Constant: the first item leaves some cycles after the start.
+            none, woken = Signal(), Signal(len(layer.fewer), reset_less=True)
+            m.d.comb += [none.eq(layer.entries_short == 0), tag.label.eq(phase)]
+            m.d.sync += woken.eq(~Mux(none, layer.fewer, 0))
+            m.d.comb += [
+                awake.eq(marker_due | woken.word_select(index, MAXIMUM_STRIDE).bit_select(phase, 1))
+                for index, awake in enumerate(tag.woken)
+            ]
         with m.If(marker_due):
             m.d.comb += [
                 tag.start.eq(Cat(record.done, record.segments)),

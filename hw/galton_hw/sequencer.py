@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
 from galton.format import LAYER, NETWORK, PROFILE, ROW, WORD_BITS, WORD_BYTES
@@ -30,7 +30,7 @@ class Sequencer(wiring.Component):
     running: the engine is out of reset; finished: its layer is done.
     layer_write, table_*, load_*: `read_data` is word number load_index of LAYER, of a row, or of a channel.
     divide: start the step divider. norm_clear, norm_take: of the tensor that was written last.
-    counter_*: as in registers.Registers. counting: this cycle counts.
+    counter, counter_turn: a total of the counters, and go to the next one. counting: this cycle counts.
     begin: a new inference's first layer begins.
     """
 
@@ -66,9 +66,8 @@ class Sequencer(wiring.Component):
                 "loading": Out(1),
                 "norm_clear": Out(1),
                 "norm_take": Out(1),
-                "counter_valid": In(1),
-                "counter_index": In(ceil_log2(PROFILE.words)),
                 "counter": In(WORD_BITS),
+                "counter_turn": Out(1),
                 "counting": Out(1),
                 "begin": Out(1),
                 "busy": Out(1),
@@ -86,7 +85,7 @@ class Sequencer(wiring.Component):
         # One counter walks whatever the state walks; `pointer` follows the program, the input or the output; `words` are left.
         pointer, words = Signal(len(self.address)), Signal(len(network.fields.input_words))
         profile = Signal(len(self.address))
-        index = Signal(max(len(self.load_index), len(self.sweep_word), ceil_log2(2 << ceil_log2(PROFILE.words))))
+        index = Signal(max(len(self.load_index), len(self.sweep_word), bits_for(PROFILE.words)))
         part, giving = Signal(), Signal()
         layers_done = Signal(len(self.layers_done))
         m.d.comb += self.layers_done.eq(layers_done)
@@ -146,7 +145,6 @@ class Sequencer(wiring.Component):
         ]
         wait = Signal(range(WORD_BYTES + 1))
         ended = Signal()
-        round_of_counters = 1 << len(self.counter_index)
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
@@ -235,22 +233,21 @@ class Sequencer(wiring.Component):
                         m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += [self.running.eq(1), self.owns_memory.eq(0)]
-                # The counters come by in order. The last one is let pass: what comes before it may lack this cycle's increments.
-                m.d.sync += index.eq(round_of_counters - 1)
+                m.d.sync += index.eq(0)
                 with m.If(self.finished):
                     m.d.sync += layers_done.eq(layers_done + 1)
                     m.next = "PROFILE"
             with m.State("PROFILE"):
-                enabled, turn = profile != 0, Signal()
+                # Totals have the run's last cycle from the second cycle on.
+                enabled = profile != 0
                 m.d.comb += [
                     self.address.eq(profile),
-                    turn.eq(self.counter_valid & (self.counter_index == index[: len(self.counter_index)])),
-                    self.write.eq(enabled & turn & (index >= round_of_counters)),
+                    self.write.eq(index != 0),
                     step_profile.eq(self.write),
+                    self.counter_turn.eq(self.write),
                 ]
-                with m.If(turn):
-                    m.d.sync += index.eq(index + 1)
-                with m.If((turn & (index == round_of_counters + PROFILE.words - 1)) | ~enabled):
+                m.d.sync += index.eq(index + 1)
+                with m.If((index == PROFILE.words) | ~enabled):
                     m.d.sync += index.eq(0)
                     m.next = "BEGIN"
                     with m.If(layer.fields.last):

@@ -17,13 +17,16 @@ from pathlib import Path
 from galton.errors import PortError
 from galton.link.line import BITS_PER_BYTE
 from galton_hw import verilog
+from galton_hw.link.boot import BYTE_CYCLES
 from galton_hw.link.core import LinkedCore
 from galton_sim import verilator
 
 WAKING = 3e-6
 """Seconds that a flash takes to wake up: tRES1 of W25Q128JV."""
-BOOT_BITS, BOOT_BYTE = 200, 90
-"""More than the bits of the line and the cycles for each byte that reading the flash takes."""
+BOOT_BITS = 200
+"""More bits of the line than it takes to find out what is in the flash."""
+BOOT_BYTES = 256
+"""More bytes than it goes on after a cut in a small image."""
 ANSWERS = 20
 """Bytes on the line after which no answer begins any more."""
 MODULE = "galton_board"
@@ -57,7 +60,7 @@ class SimulatedLine:
                 *([str(vcd)] if vcd is not None else []),
             ]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self.receive((BOOT_BITS * divider + BOOT_BYTE * len(flash)) / self.clock)
+            self.receive((BOOT_BITS * divider + BYTE_CYCLES * (len(flash) + BOOT_BYTES)) / self.clock)
 
     def send(self, data: bytes) -> None:
         """See Line."""

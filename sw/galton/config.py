@@ -175,6 +175,15 @@ CONFIGS = {
             rows=64,
             channels=128,
         ),
+        Config(
+            "hx8k",
+            lanes=4,
+            accumulator_words=256,
+            weight_words=2048,
+            data_words=1024,
+            rows=64,
+            channels=128,
+        ),
         Config("up5k"),
         Config("ecp5-25", groups=2, weight_words=5632, data_words=10240),
         Config(
@@ -208,6 +217,7 @@ LARGEST_WEIGHT = CONFIGS["up5k"].wide_weight_limit
 BOARDS = {
     "icebreaker": "up5k",
     "icesugar": "up5k",
+    "hx8k-breakout": "hx8k",
     "ulx3s-12f": "ecp5-25",
     "ulx3s-25f": "ecp5-25",
     "ulx3s-45f": "ecp5-25",

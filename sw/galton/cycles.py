@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from galton import golden
 from galton.config import Config
 from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
-from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, ROW, WORD_BYTES
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, ROW, WORD_BYTES
 from galton.image import Image
 from galton.loops import compiled
 from galton.network import Ints
@@ -88,15 +88,13 @@ class Model:
 
 
 def transfers(image: Image) -> int:
-    """Cycles of an inference outside its layers, without counters: the input in, the output out, with streams that never wait.
-
-    Counters take some more, by where they stand when a layer ends.
-    """
+    """Cycles of an inference outside its layers: the input in, PROFILEs and the output out, with streams that never wait."""
     network, layers = header(image), len(image.meta["layers"])
+    between = BETWEEN + (PROFILE.words if network["profile_base"] else 0)
     # The norm takes four cycles to count a word; a wide one takes a word a cycle, and these four after the last.
     narrow = image.config.drain_width == 1
     loading = network["input_words"] * (1 + WORD_BYTES) if narrow else network["input_words"] + WORD_BYTES
-    return loading + BETWEEN * layers + NETWORK.words + 1 + GIVING * network["output_words"]
+    return loading + between * layers + NETWORK.words + 1 + GIVING * network["output_words"]
 
 
 def waking(config: Config) -> int:
@@ -158,12 +156,14 @@ def fetches(parsed: ParsedLayer, config: Config) -> Fetches:
 class Events:
     """What the dispatch sends for one input; of an elementwise layer's bundles, which go whole, the last channel stands for all.
 
-    times: in their row (events,), where nothing waits. channels: (events,). entries: of their segments (events, most segments,
-    groups). first: event of each row (rows + 1,). lengths: cycles that the dispatch needs for each row, (rows,).
+    times: in their row (events,), where nothing waits. woken: the groups that get them (events, groups). whole: whether they have
+    segments (events,). entries: of these (events, most segments, groups). first: event of each row (rows + 1,). lengths: cycles
+    that the dispatch needs for each row, (rows,).
     """
 
     times: Ints
-    channels: Ints
+    woken: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
     entries: Ints
     first: Ints
     lengths: Ints
@@ -181,11 +181,13 @@ class Plan:
         starts = bundle_starts(parsed, self.config)
         self.starts, self.bundle = np.flatnonzero(starts), np.cumsum(starts) - 1
         self.lasts = np.append(self.starts[1:], channels) - 1
-        # Which group gets an activation, -1 for all; and which ones have segments: of elementwise layers the last of a vector.
-        self.owner, self.ends = np.full(channels, -1), np.ones(channels, np.bool_)
+        labels = np.arange(columns) % parsed.stride_x
+        # Which groups get an activation; and which ones have segments: of elementwise layers the last of a vector.
+        woken = np.stack([parsed.own_entries(label) > 0 for label in range(parsed.stride_x)])
+        self.woken, self.ends = np.repeat(woken[labels, None], channels, axis=1), np.ones(channels, np.bool_)
         if parsed.elementwise:
             self.owner, self.ends = np.arange(channels) // parsed.layer["group_channels"], vector_ends(parsed, image.config)
-        labels = np.arange(columns) % parsed.stride_x
+            self.woken &= self.owner[:, None] == np.arange(image.config.groups)
         self.rows = np.array([[row["segments"], row["claim"], row["done"]] for row in parsed.rows], np.int64)
         self.labels = labels
         self.entries: dict[tuple[int, ...], Ints] = {}
@@ -199,7 +201,7 @@ class Plan:
             found = np.zeros((self.parsed.stride_x, channels, row["segments"], self.config.groups), np.int64)
             for label in self.parsed.labels:
                 addresses = self.parsed.segment_addresses(row, label)
-                behind = np.full((*addresses.shape, self.config.groups), self.parsed.dense_entries(label))
+                behind = np.broadcast_to(self.parsed.own_entries(label), (*addresses.shape, self.config.groups))
                 if self.config.sparse:
                     behind = np.stack([table[addresses] for table in self.table], axis=-1)
                 if self.parsed.elementwise:
@@ -214,7 +216,7 @@ class Plan:
     def events(self, trace: golden.LayerTrace, index: int) -> Events:
         """The events of an input."""
         rows, most = self.parsed.input_shape[0], max(1, int(self.rows[:, 0].max()))
-        times, channels, entries, lengths = [], [], [np.zeros((0, most, self.config.groups), np.int64)], []
+        times, woken, whole, entries, lengths = [], [], [], [np.zeros((0, most, self.config.groups), np.int64)], []
         for y in range(rows):
             sent = trace.sent[index, y] & trace.columns[:, None] & trace.rows[y]
             bundles = np.logical_or.reduceat(sent, self.starts, axis=1)
@@ -225,13 +227,15 @@ class Plan:
             # A bundle without events takes a cycle, too.
             empty = np.cumsum(~bundles)
             times.append(np.arange(len(column)) + empty[column * len(self.starts) + self.bundle[channel]])
-            channels.append(channel)
+            woken.append(self.woken[column, channel])
+            whole.append(self.ends[channel])
             lengths.append(len(column) + empty[-1])
             if trace.rows[y]:
                 behind = self.row_entries(y)[column, channel]
                 entries.append(np.pad(behind, ((0, 0), (0, most - behind.shape[1]), (0, 0))))
         first = np.cumsum([0, *(len(part) for part in times)])
-        return Events(np.concatenate(times), np.concatenate(channels), np.concatenate(entries), first, np.array(lengths))
+        every = [np.concatenate(parts) for parts in (times, woken, whole, entries)]
+        return Events(every[0], every[1], every[2], every[3], first, np.array(lengths))
 
     def predict(self, trace: golden.LayerTrace, index: int) -> Profile:
         """The counters of one input."""
@@ -240,8 +244,8 @@ class Plan:
         cycles, fifo, ring, drain = walk(
             self.rows,
             events.times,
-            self.owner[events.channels],
-            self.ends[events.channels],
+            events.woken,
+            events.whole,
             events.first,
             events.lengths,
             events.entries,
@@ -280,7 +284,7 @@ class Plan:
 def walk(  # type: ignore[no-untyped-def]
     rows,
     times,
-    target,
+    woken,
     whole,
     first,
     lengths,
@@ -298,9 +302,8 @@ def walk(  # type: ignore[no-untyped-def]
 ):
     """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
 
-    rows: (rows + 1, [segments, claim, done]). times, first, lengths, entries: see Events.
-    target, whole: the group of each event, -1 for all, and whether it has segments. elementwise: of the layer.
-    first_item: see FIRST_ITEM. distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
+    rows: (rows + 1, [segments, claim, done]). times, woken, whole, first, lengths, entries: see Events. elementwise: of the
+    layer. first_item: see FIRST_ITEM. distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)
     # When the last fifo_depth items left each group's FIFO.
@@ -323,14 +326,13 @@ def walk(  # type: ignore[no-untyped-def]
             marker = event == start - 1
             time = base if marker else base + times[event]
             leaves = time
-            only = -1 if marker else target[event]
             for group in range(groups):
-                if only < 0 or only == group:
+                if marker or woken[event, group]:
                     leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1 + distance)
             fifo_stalls += leaves - time
             ready = 0
             for group in range(groups):
-                if only >= 0 and only != group:
+                if not (marker or woken[event, group]):
                     continue
                 earliest = max(leaves + FIFO_LATENCY + distance, popped[group] + 1)
                 if elementwise and not marker:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from galton.config import Config
 from galton.errors import ImageError
-from galton.format import CHANNEL, LAYER, NETWORK, PROFILE, ROW, SHIFTS, TABLE, WORD_BYTES, Record
+from galton.format import CHANNEL, LAYER, MAXIMUM_STRIDE, NETWORK, PROFILE, ROW, SHIFTS, TABLE, WORD_BYTES, Record
 from galton.image import Image, Words
 from galton.network import Activation, Ints
 
@@ -102,6 +102,24 @@ class ParsedLayer:
     def dense_entries(self, label: int) -> int:
         """Entries of a dense segment of the label; 0 for a label without taps, in sparse configurations too."""
         return self.layer["entries_short" if self.is_short(label) else "entries_long"]
+
+    def own_entries(self, label: int) -> Ints:
+        """Entries of a dense segment of the label in each group, (groups,); groups with 0 get no event of it."""
+        fewer = self._marked("fewer", label)
+        return np.where(fewer, self.layer["entries_short"], self.dense_entries(label))
+
+    def spans(self, label: int) -> Ints:
+        """First vector and the one after the last that a dense segment of the label takes in each group, (groups, 2).
+
+        Vectors are counted from the label's first tap on, in elementwise layers by tap.
+        """
+        first = self._marked("late", label) * self.tap_vectors
+        return np.stack([first, first + self.own_entries(label) // self.planes], axis=1)
+
+    def _marked(self, name: str, label: int) -> Ints:
+        """The bit of each group for a label, (groups,)."""
+        groups = self.layer["output_channels"] // self.layer["group_channels"]
+        return self.layer[name] >> (MAXIMUM_STRIDE * np.arange(groups) + label) & 1
 
     @cached_property
     def labels(self) -> list[int]:
@@ -224,6 +242,9 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
         yield f"{parsed.vectors} vectors do not hold {layer['group_channels']} channels"
     if parsed.elementwise and parsed.input_shape[2] != layer["output_channels"]:
         yield f"it gives {layer['output_channels']} channels of {parsed.input_shape[2]}, each from its own"
+    own = config.groups if config.groups > 1 and not parsed.elementwise else 0
+    if (layer["fewer"] | layer["late"]) >> MAXIMUM_STRIDE * own:
+        yield f"it has taps of their own for more than {own} groups"
     if any(size % window for size, window in zip(parsed.map_shape, parsed.pool, strict=False)):
         yield f"its map of {parsed.map_shape[:2]} is not made of pools of {parsed.pool}"
     if layer["output_channels"] % parsed.pixels or (parsed.pixels > 1 and (parsed.elementwise or parsed.pool != (1, 1))):
@@ -242,8 +263,9 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
         yield "its rows do not complete its output"
     for label in parsed.labels:
         starts = parsed.starts[label :: parsed.stride_x]
-        taps, rest = divmod(parsed.dense_entries(label), parsed.tap_vectors * parsed.planes)
-        if (np.diff(starts) != parsed.vectors).any() or rest:
+        entries, pixel = parsed.own_entries(label), parsed.tap_vectors * parsed.planes
+        taps = parsed.spans(label).max() // parsed.tap_vectors
+        if (np.diff(starts) != parsed.vectors).any() or (entries % pixel).any():
             yield f"columns of label {label} do not walk whole pixels"
         elif starts[0] < 0 or starts[-1] + taps * parsed.vectors > layer["row_words"]:
             yield f"columns of label {label} walk outside the accumulators of a row"
@@ -298,14 +320,16 @@ class Weights:
     def columns(self, parsed: ParsedLayer, row: Row, label: int) -> Ints:
         """The weights that events in `row` and `label` meet: (input channels, segments, accumulator words, groups, L).
 
-        In elementwise layers (vectors, segments, taps, groups, L).
+        Words are those that any group meets, from the label's first tap on. In elementwise layers (vectors, segments, taps,
+        groups, L).
 
         Raises ImageError for addresses that hold nothing, and for steps that leave the segment.
         """
-        addresses = parsed.segment_addresses(row, label)
-        words = parsed.dense_entries(label) // parsed.planes
-        groups = [self._segments(parsed, addresses, words, group) for group in range(self.config.groups)]
-        return np.stack(groups, axis=3)
+        addresses, spans = parsed.segment_addresses(row, label), parsed.spans(label)
+        found = np.zeros((*addresses.shape, spans.max(), self.config.groups, self.config.lanes), np.int64)
+        for group, (first, end) in enumerate(spans):
+            found[:, :, first:end, group] = self._segments(parsed, addresses, end - first, group)
+        return found
 
     def _segments(self, parsed: ParsedLayer, addresses: Ints, words: int, group: int) -> Ints:
         """(*addresses.shape, words, L) of one group."""

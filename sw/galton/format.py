@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever a record, a section or the meaning of either changes."""
 
 WORD_BITS = 32
@@ -186,6 +186,9 @@ LAYER = Record(
         Field("residual_base", 20, "word address of the residual tensor"),
         Field("signed_residual", 1, "its activations are two's complement"),
         Field("residual_multiplier", MULTIPLIER_BITS, "M_r"),
+        # Groups of their own kernel columns, where there are several groups.
+        Field("fewer", 32, "bit 4 group + x mod stride: the group has one kernel column less than the phase; none is not woken"),
+        Field("late", 32, "bit 4 group + x mod stride: the group's first tap is accumulator_skip words further"),
     ],
 )
 

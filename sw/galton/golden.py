@@ -151,7 +151,7 @@ class _Plan:
                 offset[place, label] = sum(map(len, found))
                 found.append(weights.columns(parsed, rows[key], label).reshape(-1))
         for label in parsed.labels:
-            taps[label] = parsed.dense_entries(label) // parsed.planes * (1 if parsed.elementwise else width)
+            taps[label] = parsed.spans(label).max() * (1 if parsed.elementwise else width)
         labels = np.arange(parsed.input_shape[1]) % parsed.stride_x
         mode = parsed.activation.mode
 

@@ -16,6 +16,8 @@ from galton.format import WORD_BITS
 RELEASE, READ = 0xAB, 0x03
 """Release power-down; read data."""
 COMMAND_BITS, ADDRESS_BITS = 8, 24
+BYTE_CYCLES = 86
+"""From one byte of an image to the next."""
 
 
 class FlashSignature(wiring.Signature):

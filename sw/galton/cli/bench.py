@@ -24,14 +24,14 @@ HARDWARE = """
 galton bench hardware
 galton bench --only hits
 """
-PARTS = ("hits", "quantizers", "compiler", "golden", "simulation", "synthesis")
+PARTS = ("hits", "quantizers", "compiler", "golden", "simulation", "link", "synthesis")
 
 
 @make_command("hardware", HARDWARE)
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure only this part; may be given repeatedly.")
 @click.option("--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks; skipped without.")
 def hardware(only: tuple[str, ...], data: Path | None, as_json: bool) -> int:
-    """Measure Monte Carlo hits, quantizers, compiler, golden model, simulation, and place and route of the named configurations.
+    """Measure Monte Carlo hits, quantizers, compiler, golden model, simulation, the link of a board, and place and route.
 
     Exit code 1 where a limit is broken.
     """
@@ -49,6 +49,7 @@ def hardware(only: tuple[str, ...], data: Path | None, as_json: bool) -> int:
         "compiler": [partial(speed.compiling, name, folder) for name in speed.COMPILED],
         "golden": [partial(speed.golden_model, folder)],
         "simulation": [partial(benchmarks.simulation, name) for name in ("tiny", "up5k")],
+        "link": [partial(benchmarks.link, "icebreaker")],
         "synthesis": [partial(benchmarks.synthesis, name) for name in ("up5k", "ecp5-25")],
     }
     chosen = [measurement for part in PARTS if part in (only or PARTS) for measurement in work[part]]

@@ -17,6 +17,10 @@ HITS_BYTES = 6.0
 SIMULATION_SPEED = 1e6
 """Cycles per second."""
 INFERENCES = 30
+LOAD_BYTES, LOAD_SECONDS = 1 << 16, 1.5
+"""An image, and the time that loading it over the link may take."""
+BOARD_SPEED = 3e5
+"""Cycles per second of a simulated board."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,31 @@ def example() -> Any:
         layer("last", (1, 1, 128), 10, 1, 1, carried),
     )
     return Network("bench", (16, 16, 1), layers)
+
+
+def link(name: str) -> Row:
+    """64 KB written to a simulated board, serial pins included: seconds of the board's clock, and how fast it is simulated.
+
+    A host's adapter adds what it holds bytes back for, up to 16 ms for each of five requests.
+    """
+    from galton.format import MEMORY_DATA, WORD_BYTES
+    from galton.link import Board
+    from galton_boards.boards import find
+    from galton_boards.simulated import line
+
+    about, simulated = find(name), line(name)
+    words = np.random.default_rng(3).integers(0, 1 << 32, LOAD_BYTES // WORD_BYTES).tolist()
+    with Board(simulated) as board:
+        board.identify()
+        before, start = simulated.cycles, time.perf_counter()
+        for place in range(0, len(words), about.config.data_words):
+            board.write(MEMORY_DATA, 0, words[place : place + about.config.data_words])
+        cycles, seconds = simulated.cycles - before, time.perf_counter() - start
+    taken, speed = cycles / about.clock, cycles / seconds
+    broken = [f"{taken:.2f} s are more than {LOAD_SECONDS:g}"] if taken > LOAD_SECONDS else []
+    broken += [f"{speed:,.0f} cycles per second are fewer than {BOARD_SPEED:,.0f}"] if speed < BOARD_SPEED else []
+    numbers = {"bytes": LOAD_BYTES, "seconds of the board": round(taken, 3), "cycles per second": round(speed)}
+    return Row(f"link, {name}", numbers, broken)
 
 
 def synthesis(name: str) -> Row:

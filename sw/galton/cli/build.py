@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
-from galton.cli.common import OUTPUT_FILE, console, emit, progress, table
+from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, progress, table
 from galton.cli.common import command as make_command
 
 EXAMPLE = """
 galton build icebreaker
 galton build ulx3s-25f --seeds 4 --output build
+galton build ulx3s-25f --network digits.galton
 """
 KINDS = {
     "logic": "logic cells",
@@ -39,24 +40,28 @@ KINDS = {
     show_default=True,
     help="The folder for BOARD.bin or BOARD.bit, and BOARD.json, the build record.",
 )
+@click.option("--network", type=INPUT_FILE, help="Fill the chip's block RAMs with this compiled network (.galton).")
 @click.option("--record", type=OUTPUT_FILE, help="Put what was measured into this file of records, too.")
-def command(board: str, seeds: int, output: Path, record: Path | None, as_json: bool) -> int:
+def command(board: str, seeds: int, output: Path, network: Path | None, record: Path | None, as_json: bool) -> int:
     """Make the bitstream of a board (`galton boards` lists them).
 
     Synthesis, placement and routing take minutes; results are kept in the cache, so that the same design takes seconds again.
+    With --network, a routed design gets new contents in its block RAMs and is not routed again.
     Exit code 1 where timing analysis does not allow the board's clock with any seed.
     """
+    from galton.image import Image
     from galton_boards import build, measured
     from galton_boards.boards import find
 
     chosen = find(board)
+    image = None if network is None else Image.load(network)
     with progress(as_json) as shown:
         task = shown.add_task("", total=seeds + 3)
 
         def tell(step: str) -> None:
             shown.update(task, description=step, advance=0 if shown.tasks[0].description == "" else 1)
 
-        made, bitstream = build.build(chosen, seeds, tell)
+        made, bitstream = build.build(chosen, seeds, tell, image)
     output.mkdir(parents=True, exist_ok=True)
     target = output / f"{board}{bitstream.suffix}"
     shutil.copyfile(bitstream, target)

@@ -31,6 +31,8 @@ COMMANDS = (
     "serve",
     "load",
     "counters",
+    "monitor",
+    "selftest",
     "report",
     "bench",
     "sweep",

@@ -39,15 +39,15 @@ def open_board(port: str, baud: int, kind: str | None) -> Board:
 
 def about(board: Board) -> dict[str, Any]:
     """What an identified board is, as JSON values."""
-    from galton.config import CONFIGS
+    from galton.link.places import config_of
     from galton_boards.boards import numbered
 
     identity = board.identity or board.identify()
-    names = [config.name for config in CONFIGS.values() if config.digest == identity.digest]
+    config = config_of(identity.digest)
     return {
         "port": board.name,
         "board": numbered(identity.board),
-        "configuration": names[0] if names else None,
+        "configuration": config.name if config else None,
         "digest": f"{identity.digest:08x}",
         "clock": identity.clock,
         "boot_failed": identity.boot_failed,

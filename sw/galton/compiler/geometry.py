@@ -5,14 +5,21 @@ p) mod s: taps o, o + s, o + 2 s, ... at outputs X, X - 1, ... with X = (x + p) 
 which is ceil(K / s) or one less ("short"). Everything is stored by ascending output, that is by descending tap.
 
 Vertically, segments outside the map are never walked. Horizontally they land in trash columns beside the map.
+
+Where there are several groups, each walks its own kernel columns only: those from the first to the last one that has a weight of
+its channels, see docs/decisions/0014. A group meets a label in `kernel_columns` taps, or in one less.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from galton.config import Config
+from galton.format import MAXIMUM_STRIDE
 from galton.network import Layer
 
 
@@ -36,6 +43,18 @@ class Walk:
     first: int
     claim: int
     done: int
+
+
+@dataclass(frozen=True)
+class OwnTaps:
+    """What an input column of one label does in one group.
+
+    taps: kernel columns, descending; those from the kernel's width on have no weights. first: output column of the first tap,
+    less (x + padding) div stride.
+    """
+
+    taps: tuple[int, ...]
+    first: int
 
 
 @dataclass(frozen=True)
@@ -65,10 +84,44 @@ class Geometry:
         """Kernel rows that an input row with all of them meets."""
         return -(-int(self.layer.weights.shape[1]) // self.layer.stride[0])
 
-    @property
+    @cached_property
+    def _kernels(self) -> list[tuple[int, int]]:
+        """The first kernel column of each group, less than the stride, and the one after its last."""
+        groups, width = self.config.groups, int(self.layer.weights.shape[2])
+        used = np.any(self.layer.weights.any(axis=(1, 3)).reshape(groups, -1, width), axis=1)
+        if groups == 1 or self.layer.elementwise or not used.any():
+            return [(0, width)] * groups
+        columns = [np.flatnonzero(used[group]).tolist() for group in range(groups)]
+        return [(min(own[0], self.layer.stride[1] - 1), own[-1] + 1) if own else (0, 0) for own in columns]
+
+    @cached_property
     def kernel_columns(self) -> int:
-        """Kernel columns that an input column with all of them meets."""
-        return -(-int(self.layer.weights.shape[2]) // self.layer.stride[1])
+        """Most kernel columns that an input column meets in a group."""
+        return max(-(-(end - first) // self.layer.stride[1]) for first, end in self._kernels)
+
+    @cached_property
+    def own(self) -> list[list[OwnTaps]]:
+        """What columns do, by label and group: `kernel_columns` taps, or one less.
+
+        First taps lie in two neighbouring output columns at most, those of short labels in the next ones. Where kernels would
+        make it three, groups that begin in the last one get a tap without weights before.
+        """
+        most, stride = self.kernel_columns, self.layer.stride[1]
+        found = [[self._own(self.column_phase(label), kernel, most - 1) for kernel in self._kernels] for label in range(stride)]
+        short = [all(len(own.taps) < most for own in groups) for groups in found]
+        lowest = min(own.first - less for groups, less in zip(found, short, strict=True) for own in groups if own.taps)
+        for label, groups in enumerate(found):
+            for group, own in enumerate(groups):
+                if own.taps and own.first - short[label] > lowest + 1:
+                    groups[group] = self._own(self.column_phase(label), self._kernels[group], most)
+        return found
+
+    def _own(self, phase: int, kernel: tuple[int, int], least: int) -> OwnTaps:
+        """What columns of a phase do in a group, in `least` taps or more."""
+        (first, end), stride = kernel, self.layer.stride[1]
+        nearest = first + (phase - first) % stride
+        count = max(len(range(nearest, end, stride)), least)
+        return OwnTaps(tuple(range(nearest, nearest + count * stride, stride))[::-1], 1 - count - (phase < first))
 
     @property
     def tap_vectors(self) -> int:
@@ -94,25 +147,46 @@ class Geometry:
         """The phase of the columns with x mod stride = label."""
         return (label + self.layer.padding[2]) % self.layer.stride[1]
 
-    def column_taps(self, label: int) -> list[int]:
-        """The kernel columns of a label, descending."""
-        return taps(self.layer.weights.shape[2], self.layer.stride[1], self.column_phase(label))
+    def column_taps(self, label: int, group: int) -> tuple[int, ...]:
+        """The kernel columns of a label in a group, descending; those from the kernel's width on have no weights."""
+        return self.own[label][group].taps
 
-    @property
+    def is_short(self, label: int) -> bool:
+        """Whether the columns of a label have a tap less in every group."""
+        return all(len(own.taps) < self.kernel_columns for own in self.own[label])
+
+    @cached_property
     def labels(self) -> list[int]:
         """The labels that occur and have taps."""
-        return [label for label in range(min(self.layer.stride[1], self.layer.input_shape[1])) if self.column_taps(label)]
+        occurring = range(min(self.layer.stride[1], self.layer.input_shape[1]))
+        return [label for label in occurring if any(own.taps for own in self.own[label])]
+
+    @cached_property
+    def _first(self) -> int:
+        """Output column of the earliest first tap, less (x + padding) div stride, and less one of short labels."""
+        firsts = (own.first - self.is_short(label) for label in self.labels for own in self.own[label] if own.taps)
+        return min(firsts, default=1 - self.kernel_columns)
+
+    @property
+    def _before(self) -> int:
+        """Output column of column 0's first tap in a long phase."""
+        return self.layer.padding[2] // self.layer.stride[1] + self._first
 
     @property
     def left(self) -> int:
         """Columns left of the map."""
-        return max(0, self.kernel_columns - 1 - self.layer.padding[2] // self.layer.stride[1])
+        return max(0, -self._before)
 
     @property
     def right(self) -> int:
         """Columns right of the map."""
         width, pad, stride = self.layer.input_shape[1], self.layer.padding[2], self.layer.stride[1]
-        reached = [(x + pad) // stride for x in range(max(0, width - stride), width) if self.column_taps(x % stride)]
+        reached = [
+            (x + pad) // stride + own.first + len(own.taps) - 1
+            for x in range(max(0, width - stride), width)
+            for own in self.own[x % stride]
+            if own.taps
+        ]
         return max([0, *(column - (self.layer.map_shape[1] - 1) for column in reached)])
 
     @property
@@ -123,7 +197,7 @@ class Geometry:
     @property
     def start(self) -> int:
         """Accumulator word of column 0's first tap in a long phase."""
-        return (self.layer.padding[2] // self.layer.stride[1] - (self.kernel_columns - 1) + self.left) * self.vectors
+        return (self._before + self.left) * self.vectors
 
     @property
     def advance(self) -> int:
@@ -134,8 +208,22 @@ class Geometry:
     @property
     def short(self) -> int:
         """Bit label: the columns of this label have one kernel column less."""
-        labels = range(self.layer.stride[1])
-        return sum(1 << label for label in labels if len(self.column_taps(label)) == self.kernel_columns - 1)
+        return sum(self.is_short(label) << label for label in range(self.layer.stride[1]))
+
+    @property
+    def fewer(self) -> int:
+        """Bit MAXIMUM_STRIDE group + label: the group has one kernel column less, of a label that is not short."""
+        return self._marked(lambda label, own: not self.is_short(label) and len(own.taps) < self.kernel_columns)
+
+    @property
+    def late(self) -> int:
+        """Bit MAXIMUM_STRIDE group + label: the group's first tap is one output column further to the right."""
+        return self._marked(lambda label, own: bool(own.taps) and own.first - self.is_short(label) > self._first)
+
+    def _marked(self, mark: Callable[[int, OwnTaps], bool]) -> int:
+        """The bits of the labels and groups that are marked."""
+        places = [(label, group, own) for label in self.labels for group, own in enumerate(self.own[label])]
+        return sum(mark(label, own) << (MAXIMUM_STRIDE * group + label) for label, group, own in places)
 
     @cached_property
     def walks(self) -> tuple[Walk, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
@@ -90,11 +91,11 @@ def walked(layer: Layer, pixels: int, config: Config) -> Walked:
     """The stored layer with so many pixels side by side."""
     geometry = Geometry(side_by_side(layer, pixels) if pixels > 1 else layer, config)
     packed = tuple(columns(geometry, group) for group in range(config.groups))
-    busiest = max(_entries(geometry, part) for part in packed)
-    return Walked(pixels, geometry, packed, busiest + CHANNEL.words * len(geometry.layer.weights))
+    busiest = max(_entries(geometry, part, group) for group, part in enumerate(packed))
+    return Walked(pixels, geometry, packed, max(busiest, prod(layer.input_shape)) + CHANNEL.words * len(geometry.layer.weights))
 
 
-def _entries(geometry: Geometry, part: Columns) -> int:
+def _entries(geometry: Geometry, part: Columns, group: int) -> int:
     """Cycles of a group's walker if every activation is an event; a segment without entries takes one, too."""
     layer, columns = geometry.layer, geometry.layer.input_shape[1]
     vectors = geometry.vectors if layer.elementwise else layer.input_shape[2]
@@ -103,12 +104,12 @@ def _entries(geometry: Geometry, part: Columns) -> int:
         rows = [walk for walk in geometry.walks if walk.segments and walk.phase == phase]
         taps = len(geometry.row_taps(phase))
         for label in geometry.labels:
-            here = len(range(label, columns, layer.stride[1]))
+            here = len(range(label, columns, layer.stride[1])) * bool(geometry.column_taps(label, group))
             if part.segments is None:
                 walked += (
                     here
                     * vectors
-                    * len(geometry.column_taps(label))
+                    * len(geometry.column_taps(label, group))
                     * geometry.tap_vectors
                     * geometry.planes
                     * sum(walk.segments for walk in rows)

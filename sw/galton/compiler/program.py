@@ -94,6 +94,8 @@ def _scan(layer: Layer, geometry: Geometry) -> dict[str, int]:
         "input_channels": layer.input_shape[2] - 1,
         "advance": geometry.advance,
         "short": geometry.short,
+        "fewer": geometry.fewer,
+        "late": geometry.late,
         "channel_stride_long": geometry.kernel_rows * geometry.pitch,
         "channel_stride_short": (geometry.kernel_rows - 1) * geometry.pitch,
         "entries_long": geometry.entries_long,

@@ -29,6 +29,7 @@ from galton.link.blocks import read_requests, write_requests
 from galton.link.exchange import ATTEMPTS, Exchange
 from galton.link.frames import Request
 from galton.link.line import Line
+from galton.link.places import config_of, expect_inside
 from galton.words import Memory, check_inputs, input_words, memories, profiles, real_outputs
 
 LIMIT = 60.0
@@ -121,8 +122,10 @@ class Board:
     def write(self, select: int, address: int, words: Words, *, chunks: int = 1, progress: Progress | None = None) -> None:
         """Write words into memory `select` (format.MEMORY_*) from `address` on; `chunks` words are one address. Stops the core.
 
-        `progress` is called with (words written, words).
+        `progress` is called with (words written, words). Raises LinkError where the core, if its configuration has a name, has no
+        such place.
         """
+        self._expect_inside(select, address, len(words), chunks)
         self.reset()
         done = 0
         for request in write_requests(Memory(select, address, words, chunks)):
@@ -132,7 +135,11 @@ class Board:
                 progress(done, len(words))
 
     def read(self, select: int, address: int, count: int, *, chunks: int = 1) -> list[int]:
-        """`count` words of memory `select` from `address` on; `chunks` words are one address. Stops the core."""
+        """`count` words of memory `select` from `address` on; `chunks` words are one address. Stops the core.
+
+        Raises LinkError as `write` does.
+        """
+        self._expect_inside(select, address, count, chunks)
         self.reset()
         found: list[int] = []
         for request in read_requests(select, address, count, chunks):
@@ -167,6 +174,12 @@ class Board:
         if self.read(MEMORY_DATA, 0, len(image.program)) != image.program.tolist():
             raise LinkError(f"The board at {self.name} does not hold {image.meta['network']}: load it")
         self.image = image
+
+    def _expect_inside(self, select: int, address: int, count: int, chunks: int) -> None:
+        """expect_inside, where it is known what is there."""
+        config = config_of(self.identity.digest) if self.identity else None
+        if config is not None:
+            expect_inside(config, select, address, count, chunks)
 
     def _expect(self, image: Image) -> None:
         """Raise WrongBoard where the core is of another configuration than the image."""
