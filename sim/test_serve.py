@@ -21,6 +21,8 @@ from galton.compiler import compile
 from galton.config import named
 from galton.link import connect
 from galton.link.flash import flash_image
+from galton.link.selftest import selftest
+from galton_boards.boards import find
 from galton_sim.board import SimulatedLine
 from galton_sim.terminal import Terminal
 
@@ -105,8 +107,11 @@ def test_monitor(capsys, tmp_path, served):
     assert facts["results"][-1].startswith("input ")
 
 
-def test_a_board_of_its_own():
-    with galton.connect("sim:icebreaker", number=1) as board:
-        assert board.identity.digest == named("icebreaker").digest
-        board.write(0, 3, [5, 6])
-        assert board.read(0, 3, 2) == [5, 6]
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_selftest_of_whole_boards(name):
+    with galton.connect(f"sim:{name}", number=find(name).number) as board:
+        checks = list(selftest(board))
+        assert board.identity.digest == named(name).digest
+        assert board.identity.clock == find(name).clock
+    assert [check for check in checks if not check.passed] == []
+    assert len(checks) == 6 + 1 + named(name).groups

@@ -89,6 +89,20 @@ def test_run_is_for_a_board_that_holds_the_image(capsys, terminal, port, image, 
     assert f"The board at {port} does not hold random-1: load it" in err
 
 
+def test_loaded_is_for_a_board(capsys, image, tmp_path) -> None:
+    inputs = tmp_path / "inputs.npy"
+    np.save(inputs, np.zeros(1))
+    code, _, err = call(capsys, "run", image, inputs, "--loaded")
+    assert code == 2
+    assert "--loaded is for a board: give its --port" in err
+
+
+def test_serve_knows_its_boards(capsys) -> None:
+    code, out, err = call(capsys, "serve", "nonesuch", "--json")
+    assert (code, json.loads(out)["error"]) == (1, "GaltonError")
+    assert "There is no board 'nonesuch'; the known ones are icebreaker" in err
+
+
 REFUSED = {
     "another configuration": (lambda terminal: setattr(terminal.bus, "digest", 5), (), "has configuration digest 00000005"),
     "another kind of board": (lambda terminal: None, ("--board", "icebreaker"), "is of kind 7, not 1: is it the right port?"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tty
 import zlib
 from random import Random
 
@@ -293,6 +295,19 @@ def test_a_silent_port_is_given_back(terminal):
     with pytest.raises(NoAnswer):
         connect(terminal.path, attempts=1, patience=0.01)
     SerialLine(terminal.path).close()
+
+
+def test_a_port_that_takes_nothing():
+    """Whoever made the pseudo-terminal does not read."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    line = SerialLine(os.ttyname(slave))
+    line.speed, line.patience = 1e9, 0.01
+    with pytest.raises(PortError, match=r"Lost .*: Write timeout"):
+        line.send(bytes(100_000))
+    line.close()
+    os.close(slave)
+    os.close(master)
 
 
 def test_a_port_that_goes_away_in_mid_transfer(terminal):

@@ -15,7 +15,7 @@ from galton_sim.board import SimulatedLine
 
 SLICE = 20_000
 """Cycles between two looks at the terminal; what the board sends waits as long."""
-MOST_BYTES = 64
+MOST_BYTES = 128
 """Bytes taken from the host at once."""
 IDLE = 500_000
 """Cycles without a byte either way after which the board's clock stands still until the host sends one."""
@@ -63,14 +63,14 @@ class Terminal:
             self.turn()
 
     def turn(self) -> None:
-        """Bytes that have come, to the board, and a slice of its time; while it is idle, wait for bytes."""
+        """Bytes that have come, to the board, or a slice of its time; while it is idle, wait for bytes."""
         ready, _, _ = select.select([self._master], [], [], WAIT if self._quiet >= IDLE else 0)
         data = os.read(self._master, MOST_BYTES) if ready else b""
         if not data and self._quiet >= IDLE:
             return
         start, before = time.perf_counter(), self.line.cycles
         self.line.send(data)
-        reply = self.line.receive(SLICE / self.line.clock)
+        reply = self.line.receive(0 if data else SLICE / self.line.clock)
         self.seconds += time.perf_counter() - start
         self._quiet = 0 if data or reply else self._quiet + self.line.cycles - before
         # What no host takes is lost, as with an adapter.

@@ -52,6 +52,8 @@ def command(
     from galton.cli.results import finish
     from galton.image import Image
 
+    if loaded and port is None:
+        raise click.UsageError("--loaded is for a board: give its --port")
     packed = Image.load(image)
     values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range)
     extra: dict[str, Any] = {}

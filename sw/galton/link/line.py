@@ -59,8 +59,9 @@ class SerialLine:
             ) from error
 
     def send(self, data: bytes) -> None:
-        """See Line."""
+        """See Line. Raises PortError too where nobody takes the bytes for longer than they need."""
         try:
+            self.serial.write_timeout = 2 * (self.patience + len(data) / self.speed)
             self.serial.write(data)
         except self._gone as error:
             raise self._lost(error) from error
