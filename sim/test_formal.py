@@ -15,6 +15,7 @@ from galton_hw.fifo import Fifo
 from galton_hw.group import Expander
 from galton_hw.quantizer import Quantizer, Sampler
 from galton_hw.reader import Reader, WindowReader
+from galton_hw.relay import Relay
 from galton_hw.scan import Scan
 from galton_hw.sequencer import Sequencer
 from galton_hw.serializer import Serializer
@@ -81,6 +82,10 @@ def test_empty_proofs_are_refused():
 @pytest.mark.parametrize(("width", "depth"), [(4, 2), (4, 4), pytest.param(8, 16, marks=pytest.mark.build)])
 def test_contract_of_the_fifo(width, depth):
     assert formal.prove_contract(Fifo(width, depth)) > 0
+
+
+def test_contract_of_the_relay():
+    assert formal.prove_contract(Relay(4)) > 0
 
 
 @pytest.mark.parametrize("count_bits", [1, 8])

@@ -103,7 +103,7 @@ class Drained:
                 ctx.set(dut.load.channel, channel)
                 for place, word, name in (
                     (dut.load.word, bias & 0xFFFFFFFF, dut.load.bias),
-                    (dut.load.second, multiplier, dut.load.multiplier),
+                    (dut.load.word, multiplier, dut.load.multiplier),
                 ):
                     ctx.set(place, word)
                     ctx.set(name, 1)

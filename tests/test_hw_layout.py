@@ -42,20 +42,23 @@ def test_starts_hold_addresses_and_markers():
 
 @pytest.mark.parametrize("record", [records.NETWORK, records.LAYER, records.CHANNEL], ids=lambda record: record.name)
 @pytest.mark.parametrize("seed", range(2))
-def test_registers_take_a_record_a_word_at_a_time(record, seed):
+@pytest.mark.parametrize("together", [1, 2])
+def test_registers_take_a_record_some_words_at_a_time(record, seed, together):
     rng, config = Random(seed), CONFIGS["tiny"]
     values = {}
     for field in record.fields:
         shape = layout(record, config)[field.name].shape
         low, high = (-(1 << (shape.width - 1)), (1 << (shape.width - 1)) - 1) if shape.signed else (0, (1 << shape.width) - 1)
         values[field.name] = rng.choice([low, high, rng.randint(low, high)])
-    order = rng.sample(list(enumerate(record.pack(values))), record.words)
-    stimuli = [{"write": 1, "index": index, "word": word} for index, word in order]
+    words = [*record.pack(values), rng.getrandbits(32)]
+    parts = list(enumerate(words[place : place + together] for place in range(0, record.words, together)))
+    order = rng.sample(parts, len(parts))
+    stimuli = [{"write": 1, "index": index, "words": part} for index, part in order]
     # What is not written does not count; what was stands one cycle later.
-    stimuli.append({"index": 0, "word": rng.getrandbits(32)})
+    stimuli.append({"index": 0, "words": [rng.getrandbits(32)] * together})
     stimuli.append({})
-    seen = circuits.run(RecordRegisters(record, config), stimuli, ["fields"], idle={"write": 0})
+    seen = circuits.run(RecordRegisters(record, config, together), stimuli, ["fields"], idle={"write": 0})
     assert seen[-2]["fields"] == seen[-1]["fields"] == values
-    last_word = order[-1][0]
-    late = [field.name for field, _ in record.in_word(last_word) if values[field.name]]
+    last = range(order[-1][0] * together, (order[-1][0] + 1) * together)
+    late = [field.name for word in last for field, _ in record.in_word(word) if values[field.name]]
     assert all(seen[-3]["fields"][name] == 0 for name in late)

@@ -12,16 +12,18 @@ from galton_hw.registers import Registers
 
 CONFIG = circuits.SMALL
 WIDE = replace(CONFIG, name="wide", lanes=9, planes=1, weight_bits=8, step_bits=1)
+FAR = replace(CONFIG, name="far", groups=3)
 
 
 def memory_of(dut: Registers, words: dict[tuple[int, int], int]):
-    """A background testbench: the memories by (select, address), a word a cycle after its address."""
+    """A background testbench: the memories by (select, address), a word `memory_latency` cycles after its address."""
 
     async def testbench(ctx):
-        memory = dut.memory
+        memory, coming = dut.memory, [0] * dut.memory_latency
         signals = (memory.select, memory.address, memory.write, memory.write_data)
         async for _, _, select, address, write, value in ctx.tick().sample(*signals):
-            ctx.set(memory.read_data, words.get((select, address), 0))
+            coming = [*coming[1:], words.get((select, address), 0)]
+            ctx.set(memory.read_data, coming[0])
             if write:
                 words[select, address] = value
 
@@ -178,7 +180,7 @@ def test_registers_that_only_show_are_not_written():
     circuits.simulate(dut, testbench)
 
 
-@pytest.mark.parametrize("config", [CONFIG, WIDE], ids=["one word", "three words"])
+@pytest.mark.parametrize("config", [CONFIG, WIDE, FAR], ids=["one word", "three words", "at a distance"])
 @pytest.mark.parametrize("select", [MEMORY_DATA, MEMORY_WEIGHTS, MEMORY_WEIGHTS + 1, MEMORY_TABLE])
 def test_memory_window(config: Config, select):
     rng, dut, words = Random(f"{config.name} {select}"), Registers(config), {}
@@ -198,7 +200,8 @@ def test_memory_window(config: Config, select):
         await access(ctx, dut, "memory_position", position(select, 10))
         for entry in parts:
             for part in entry:
-                assert await access(ctx, dut, "memory_data", pause=rng.randrange(3)) == part
+                cycles = 1 + dut.memory_latency
+                assert await access(ctx, dut, "memory_data", cycles=cycles, pause=rng.randrange(3)) == part
         assert await access(ctx, dut, "memory_position") == position(select, 10 + len(parts))
 
     circuits.simulate(dut, testbench, background=[memory_of(dut, words)])

@@ -24,8 +24,8 @@ def loading(biases, multipliers, factor, factor_shift, rng):
     for channel, (bias, multiplier) in enumerate(zip(biases, multipliers, strict=True)):
         both = {"load.active": 1, "load.channel": channel, "load.factor": factor, "load.factor_shift": factor_shift}
         stimuli.append({**both, "load.bias": 1, "load.word": bias & (2 * LIMIT - 1)})
-        stimuli.append({**both, "load.multiplier": 1, "load.second": multiplier})
-    return stimuli + [{"load.word": rng.getrandbits(32), "load.second": rng.getrandbits(16)}] * Rescale.load_latency
+        stimuli.append({**both, "load.multiplier": 1, "load.word": multiplier})
+    return stimuli + [{"load.word": rng.getrandbits(32)}] * Rescale.load_latency
 
 
 def fitting(rng, multiplier, bias):
@@ -155,7 +155,7 @@ def test_load_latency(width):
     """A multiplier is in place `load_latency` cycles after its word, in time for an accumulator one cycle later, not before."""
     values = circuits.layer(shift=0, low=0, high=255, output_channels=1, group_channels=1)
     for wait, expected in ((Rescale.load_latency + 1, 5), (Rescale.load_latency, 0)):
-        load = {"load.active": 1, "load.multiplier": 1, "load.second": 5, "load.factor": 1 << SHIFTS[0], "load.factor_shift": 0}
+        load = {"load.active": 1, "load.multiplier": 1, "load.word": 5, "load.factor": 1 << SHIFTS[0], "load.factor_shift": 0}
         load |= {"layer": values}
         stimuli = [
             load,

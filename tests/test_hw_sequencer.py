@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from galton import compile, cycles, decode
-from galton.format import NETWORK, PROFILE, ROW
+from galton.format import CHANNEL, NETWORK, PROFILE, ROW
 from galton_hw.divider import StepDivider
 from galton_hw.sequencer import Sequencer
 from galton_sim import streams
@@ -37,6 +37,7 @@ WATCHED = [
     "layers_done",
     "read_data",
     "layer",
+    "owns_memory",
 ]
 
 
@@ -48,7 +49,9 @@ class Engine:
         self.dut, self.seen = Sequencer(image.config), []
         program = image.program.tolist()
         self.memory = program + [self.rng.getrandbits(32) for _ in range(image.config.data_words - len(program))]
-        self.durations = [self.rng.randrange(1, 9) for _ in image.meta["layers"] * INFERENCES]
+        self.durations = [
+            self.rng.randrange(1, 9) + (image.config.data_ports == 2) * 99 for _ in image.meta["layers"] * INFERENCES
+        ]
 
     async def run_layers(self, ctx):
         """`finished` in the last of the cycles that a layer runs."""
@@ -65,6 +68,10 @@ class Engine:
         async for _, _, divide in ctx.tick().sample(self.dut.divide):
             left = StepDivider.latency if divide else max(left - 1, 0)
             ctx.set(self.dut.divided, left == 1)
+
+    async def second_port(self, ctx):
+        async for _, _, address in ctx.tick().sample(self.dut.second_address):
+            ctx.set(self.dut.second_data, self.memory[address % len(self.memory)])
 
     async def count(self, ctx):
         """Counter number i reads as 100 + i, the next one after each turn; nonsense until two cycles after a layer's run."""
@@ -87,7 +94,7 @@ def run(seed, profiles=True, config=CONFIG):
     ports = ["second_address"] * (config.data_ports - 1)
     watched = {name: getattr(engine.dut, name) for name in WATCHED + ports}
     memory = circuits.data_memory(engine.dut, engine.memory, seed, "owns_memory")
-    others = [engine.run_layers, engine.divide, engine.count]
+    others = [engine.run_layers, engine.divide, engine.count] + [engine.second_port] * (config.data_ports - 1)
     transfers = streams.run(
         engine.dut,
         inputs={"i": inputs},
@@ -137,18 +144,23 @@ def test_inferences(seed, name, profiles):
         assert {name: seen[start]["layer"][name] for name in parsed.layer} == parsed.layer
         channels = list(zip((parsed.bias & 0xFFFFFFFF).tolist(), parsed.multiplier.tolist(), strict=True))
         if config.data_ports == 2:
+            # CHANNELs while the layer runs.
             assert pairs(image, part, "table_write") == [(y, ROW.pack(row)) for y, row in enumerate(parsed.rows)]
             assert all(cycle["table_write"] in (0, (1 << ROW.words) - 1) for cycle in part)
-            assert pairs(image, part, "load_multiplier") == [(index, list(both)) for index, both in enumerate(channels)]
-            assert [cycle["load_bias"] for cycle in part] == [cycle["load_multiplier"] for cycle in part]
+            assert not any(cycle["load"] for cycle in part)
+            end = next(index for index in range(start, len(seen)) if not seen[index]["running"])
+            loads = seen[start:end]
+            assert sum(cycle["load"] for cycle in loads) == cycles.loading(parsed)
+            assert sum(cycle["owns_memory"] for cycle in loads) == CHANNEL.words * len(channels)
         else:
+            loads = part
             for word in range(ROW.words):
                 mask = 1 << word
                 found = [(cycle["load_index"], cycle["read_data"]) for cycle in part if cycle["table_write"] & mask]
                 assert found == [(y, ROW.pack(row)[word]) for y, row in enumerate(parsed.rows)]
-            for place, name in enumerate(("load_bias", "load_multiplier")):
-                assert arrived(part, name) == [(index, both[place]) for index, both in enumerate(channels)]
-        assert all(cycle["load"] for cycle in part if cycle["load_bias"] or cycle["load_multiplier"])
+        for place, name in enumerate(("load_bias", "load_multiplier")):
+            assert arrived(loads, name) == [(index, both[place]) for index, both in enumerate(channels)]
+        assert all(cycle["load"] for cycle in loads if cycle["load_bias"] or cycle["load_multiplier"])
         assert sum(cycle["divide"] for cycle in part) == parsed.layer["dynamic"]
         end = next(index for index in range(start, len(seen)) if not seen[index]["running"])
         counted = sum(cycle["counting"] for cycle in seen[before:end])

@@ -7,6 +7,7 @@ from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
 from galton_hw.fifo import Fifo
 from galton_hw.quantizer import Quantizer
+from galton_hw.relay import Relay
 from galton_hw.rescale import Rescale
 from galton_hw.scan import Scan
 from galton_hw.serializer import Serializer
@@ -14,7 +15,7 @@ from galton_hw.serializer import Serializer
 
 def test_the_cycle_model_and_the_hardware_agree():
     for config in (EVERY["tiny"], EVERY["quads"]):
-        between = Serializer.latency if config.scan_width > 1 else 0
+        between = Relay.latency + Serializer.latency if config.scan_width > 1 else 0
         first = Scan(config).first_item + Quantizer(8, 1, width=config.scan_width).latency + between
         assert first == cycles.FIRST_ITEM[config.scan_width]
     assert Fifo.latency == cycles.FIFO_LATENCY

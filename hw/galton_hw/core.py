@@ -20,8 +20,9 @@ from galton_hw.group import Group
 from galton_hw.layout import field_in_word
 from galton_hw.memory import DualPortMemory, OnePortMemory
 from galton_hw.norm import Norm
-from galton_hw.quantizer import Quantizer
+from galton_hw.quantizer import Quantizer, item_layout
 from galton_hw.registers import BusSignature, Registers
+from galton_hw.relay import Relay
 from galton_hw.scan import Scan, tag_layout
 from galton_hw.sequencer import Sequencer
 from galton_hw.serializer import Serializer
@@ -69,7 +70,9 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(disabled)(part)
         serializer = Serializer(config) if config.scan_width > 1 else None
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
-        engine |= {"serializer": serializer} if serializer else {}
+        # The paths in a scan of several activations are long enough without those behind it.
+        relay = Relay(item_layout(tag_layout(config), config.scan_width)) if serializer else None
+        engine |= {"relay": relay, "serializer": serializer} if serializer else {}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
         ways = [Distance(config) for _ in groups] if config.group_distance else []
         engine |= {f"way_{index}": way for index, way in enumerate(ways)}
@@ -84,10 +87,11 @@ class Core(wiring.Component):
             self.output_last.eq(sequencer.output_last),
             self.enabled.eq(registers.enable),
         ]
-        wiring.connect(m, scan.o, quantizer.i)
         if serializer:
             m.d.comb += serializer.layer.eq(sequencer.layer)
+            wiring.connect(m, scan.o, relay.i)
             wiring.connect(m, quantizer.o, serializer.i)
+        wiring.connect(m, (relay or scan).o, quantizer.i)
         wiring.connect(m, (serializer or quantizer).o, dispatch.i)
         for index, group in enumerate(ways or groups):
             wiring.connect(m, dispatch.o[index], group.i)
@@ -95,13 +99,16 @@ class Core(wiring.Component):
             wiring.connect(m, way.o, group.i)
             m.d.comb += [
                 way.left.eq(group.left),
+                way.group_rows_done.eq(group.rows_done),
+                way.group_entry.eq(group.entry),
+                way.group_stolen.eq(group.stolen),
                 group.fetch.eq(way.group_fetch),
                 group.fetch_word.eq(way.group_fetch_word),
                 way.group_accumulators.eq(group.accumulators),
             ]
         self._connect_memories(m, registers, sequencer, memory, scan, drain, groups, disabled, odd)
         self._connect_layer(m, sequencer, divider, norm, memory, scan, quantizer, dispatch, drain, groups, ways)
-        self._count(m, counters, registers, sequencer, quantizer, dispatch, groups)
+        self._count(m, counters, registers, sequencer, quantizer, dispatch, ways or groups)
         return m
 
     def _connect_memories(
@@ -146,19 +153,25 @@ class Core(wiring.Component):
             scan.turn.eq(~odd if self.config.scan_width == 1 else 1),
             scan.read_data.eq(memory.read_data if self.config.data_ports == 1 else memory.scan_data),
             drain.turn.eq(odd),
+            drain.granted.eq(~sequencer.owns_memory if self.config.data_ports == 2 else 1),
             *(part.read_data.eq(memory.read_data) for part in (sequencer, drain)),
         ]
         if self.config.data_ports == 2:
-            m.d.comb += memory.scan_address.eq(Mux(sequencer.owns_memory, sequencer.second_address, scan.address))
+            m.d.comb += [
+                memory.scan_address.eq(Mux(sequencer.running, scan.address, sequencer.second_address)),
+                sequencer.second_data.eq(memory.scan_data),
+            ]
+        read = Signal.like(host.read_data)
         with m.Switch(host.select):
             with m.Case(MEMORY_DATA):
-                m.d.comb += host.read_data.eq(memory.read_data)
+                m.d.comb += read.eq(memory.read_data)
             for index, group in enumerate(groups):
                 with m.Case(MEMORY_WEIGHTS + index):
-                    m.d.comb += host.read_data.eq(group.weight_read_data)
+                    m.d.comb += read.eq(group.weight_read_data)
                 if self.config.sparse:
                     with m.Case(MEMORY_TABLE + index):
-                        m.d.comb += host.read_data.eq(group.table_read_data)
+                        m.d.comb += read.eq(group.table_read_data)
+        m.d["sync" if self.config.group_distance else "comb"] += host.read_data.eq(read)
         for index, group in enumerate(groups):
             m.d.comb += [
                 group.host.eq(disabled),
@@ -189,15 +202,17 @@ class Core(wiring.Component):
         """The layer's record to all that follow it, and what they tell each other."""
         layer, network = sequencer.layer, sequencer.network
 
+        ports = self.config.data_ports
+        # The two words of a ROW: from both ports at once, or one after the other from the only one. Likewise those of LAYER.
+        pair = memory.read_data, memory.read_data if ports == 1 else memory.scan_data
+
         def arrives(name: str) -> Value:
-            return sequencer.layer_write & (sequencer.load_index == LAYER.places[name][0])
+            return sequencer.layer_write & (sequencer.load_index == LAYER.places[name][0] // ports)
 
         def arriving(name: str) -> Value:
-            return field_in_word(LAYER, name, memory.read_data, self.config)
+            return field_in_word(LAYER, name, pair[LAYER.places[name][0] % ports], self.config)
 
         static_factor = 1 << min(SHIFTS)
-        # The two words of a ROW or CHANNEL: from both ports at once, or one after the other from the only one.
-        pair = memory.read_data, memory.read_data if self.config.data_ports == 1 else memory.scan_data
         m.d.comb += [
             sequencer.finished.eq(drain.finished),
             scan.layer.eq(layer),
@@ -217,8 +232,7 @@ class Core(wiring.Component):
             drain.load.bias.eq(sequencer.load_bias),
             drain.load.multiplier.eq(sequencer.load_multiplier),
             drain.load.channel.eq(sequencer.load_index),
-            drain.load.word.eq(pair[0]),
-            drain.load.second.eq(pair[1]),
+            drain.load.word.eq(memory.read_data),
             # A static layer's multipliers go through the product too: times 2^12, shifted back by 12.
             drain.load.factor.eq(Mux(layer.dynamic, divider.factor, static_factor)),
             drain.load.factor_shift.eq(Mux(layer.dynamic, layer.multiplier_shift, SHIFTS.index(min(SHIFTS)))),
@@ -243,7 +257,7 @@ class Core(wiring.Component):
                 group.layer.eq(layer),
                 near.fetch.eq(drain.fetch[index] | sequencer.sweep),
                 near.fetch_word.eq(Mux(sequencer.sweep, sequencer.sweep_word, drain.fetch_word)),
-                drain.rows_done[index].eq(group.rows_done),
+                drain.rows_done[index].eq(near.rows_done),
                 drain.accumulators[index].eq(near.accumulators),
             ]
 
@@ -255,7 +269,7 @@ class Core(wiring.Component):
         sequencer: Sequencer,
         quantizer: Quantizer,
         dispatch: Dispatch,
-        groups: list[Group],
+        groups: list[Group] | list[Distance],
     ) -> None:
         """The counters of PROFILE, over one inference."""
         # What reaches no output does not count: the layer may end before the scan gets there.

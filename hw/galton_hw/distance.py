@@ -8,11 +8,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
+from galton.format import LAYER
 from galton_hw.dispatch import event_layout
+from galton_hw.layout import field_bits
 
 
 class Distance(wiring.Component):
-    """Events and fetches reach a group a cycle later, its accumulators and the places that become free in its FIFO come back so.
+    """Events and fetches reach a group a cycle later, and all that comes back does, places that become free in its FIFO too.
 
     Events go by credit: `i` is ready while there is a place of the FIFO that no event has, here or on the way to it. So an event
     can leave the FIFO a cycle later than without, and its place is free a cycle later.
@@ -20,7 +22,7 @@ class Distance(wiring.Component):
     Members
     -------
     i, o: events; `o` is always taken. left: an event leaves the group's FIFO.
-    fetch, fetch_word, accumulators: the drain's side; group_*: the group's.
+    fetch, fetch_word, accumulators, rows_done, entry, stolen: the other side; group_*: the group's, see Group.
     """
 
     def __init__(self, config: Config) -> None:
@@ -35,9 +37,15 @@ class Distance(wiring.Component):
                 "fetch": In(1),
                 "fetch_word": In(word),
                 "accumulators": Out(accumulators),
+                "rows_done": Out(field_bits(LAYER, "output_rows")),
+                "entry": Out(1),
+                "stolen": Out(1),
                 "group_fetch": Out(1),
                 "group_fetch_word": Out(word),
                 "group_accumulators": In(accumulators),
+                "group_rows_done": In(field_bits(LAYER, "output_rows")),
+                "group_entry": In(1),
+                "group_stolen": In(1),
             }
         )
 
@@ -47,6 +55,7 @@ class Distance(wiring.Component):
         left, event = Signal(), Signal(self.i.payload.shape(), reset_less=True)
         valid, fetch = Signal(), Signal()
         word, accumulators = Signal.like(self.fetch_word, reset_less=True), Signal(self.accumulators.shape(), reset_less=True)
+        rows_done, entry, stolen = Signal.like(self.rows_done), Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(places != 0),
             self.o.valid.eq(valid),
@@ -54,6 +63,9 @@ class Distance(wiring.Component):
             self.group_fetch.eq(fetch),
             self.group_fetch_word.eq(word),
             self.accumulators.eq(accumulators),
+            self.rows_done.eq(rows_done),
+            self.entry.eq(entry),
+            self.stolen.eq(stolen),
         ]
         m.d.sync += [
             left.eq(self.left),
@@ -63,5 +75,8 @@ class Distance(wiring.Component):
             fetch.eq(self.fetch),
             word.eq(self.fetch_word),
             accumulators.eq(self.group_accumulators),
+            rows_done.eq(self.group_rows_done),
+            entry.eq(self.group_entry),
+            stolen.eq(self.group_stolen),
         ]
         return m

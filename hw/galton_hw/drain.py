@@ -36,16 +36,16 @@ class Drain(wiring.Component):
     rows_done: from each group. fetch, fetch_word: to each group. accumulators: from each group, `fetch_latency` later.
     row_drained: 1 in the cycle of a row's last fetch; finished: 1 once everything is written.
     turn, address, write, write_data, final, read_data: as in the Writer.
-    load_*, factor*: as in Rescale.
+    load: as in Rescale; where the data memory has two ports, no row begins while it is active. granted: the residual may be read.
     """
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
         self.wide = config.drain_width > 1
-        self.fetch_latency = Group.fetch_latency + 3 * config.group_distance
+        self.fetch_latency = Group.fetch_latency + 4 * config.group_distance
         self.settle_cycles = self.fetch_latency + (5 if self.wide else 8)
         """From a last fetch's end until nothing is on its way to the writer, and the word before the last one is counted."""
-        self.finish_cycles = self.fetch_latency + (9 if self.wide else 14)
+        self.finish_cycles = self.fetch_latency + (10 if self.wide else 14)
         """From a last fetch's end until the flushed word has been written and counted."""
         accumulators = data.ArrayLayout(signed(config.accumulator_bits), config.lanes)
         super().__init__(
@@ -58,6 +58,7 @@ class Drain(wiring.Component):
                 "row_drained": Out(1),
                 "finished": Out(1),
                 "turn": In(1),
+                "granted": In(1, init=1),
                 "address": Out(ceil_log2(config.data_words)),
                 "write": Out(1),
                 "write_data": Out(WORD_BITS),
@@ -76,6 +77,7 @@ class Drain(wiring.Component):
         m.d.comb += [
             walk.layer.eq(layer),
             walk.slow.eq(slow),
+            walk.hold.eq(self.load.active if config.data_ports == 2 else 0),
             walk.rows_done.eq(self.rows_done),
             self.fetch.eq(walk.fetch),
             self.fetch_word.eq(walk.fetch_word),
@@ -141,7 +143,7 @@ class Drain(wiring.Component):
                 writer.raws.eq(rescale.raws),
                 rescale.residuals.eq(reader.window),
                 reader.taken.eq(Mux(valid & layer.residual, taken, 0)),
-                reader.turn.eq(layer.residual & ~self.turn),
+                reader.turn.eq(layer.residual & ~self.turn & self.granted),
                 self.address.eq(Mux(layer.residual & ~self.turn, reader.address, writer.address)),
             ]
         else:
@@ -151,7 +153,7 @@ class Drain(wiring.Component):
                 writer.raw.eq(rescale.raws[0]),
                 rescale.residuals[0].eq(reader.o.payload),
                 reader.o.ready.eq(valid),
-                reader.turn.eq(self.turn & layer.residual & ~writer.pending),
+                reader.turn.eq(self.turn & layer.residual & ~writer.pending & self.granted),
                 self.address.eq(Mux(writer.pending, writer.address, reader.address)),
             ]
         m.d.comb += [reader.base.eq(layer.residual_base), reader.read_data.eq(self.read_data)]

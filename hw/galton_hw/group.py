@@ -154,7 +154,8 @@ class Group(wiring.Component):
     rows_done: output rows whose sums are complete, modulo its range.
     left: an event leaves the FIFO.
     entry, stolen: 1 in cycles in which an entry is issued, or held back for the drain.
-    weight_*: host side of the weight memory, in cycles in which no inference runs; likewise table_*.
+    weight_*: host side of the weight memory, in cycles in which no inference runs; likewise table_*. What is read comes a cycle
+        after its address, at a distance two.
     """
 
     fetch_latency = 3
@@ -206,8 +207,12 @@ class Group(wiring.Component):
                 expander.table_address.eq(self.host_address),
                 expander.table_word.eq(self.table_word),
                 expander.table_host.eq(self.host),
-                self.table_read_data.eq(expander.table_read_data),
             ]
+
+        away = "sync" if config.group_distance else "comb"
+        m.d[away] += self.weight_read_data.eq(weights.read_data)
+        if config.sparse:
+            m.d[away] += self.table_read_data.eq(expander.table_read_data)
 
         # The walker: a segment in hand, and the next one taken over while its last entry is issued.
         segment = expander.o.payload
@@ -250,7 +255,6 @@ class Group(wiring.Component):
             weights.write.eq(self.weight_write),
             weights.address.eq(Mux(self.host, self.host_address, address)),
             weights.write_data.eq(self.weight_data),
-            self.weight_read_data.eq(weights.read_data),
             lanes.issue.eq(issue),
             lanes.clear.eq(self.fetch),
             lanes.word.eq(Mux(self.fetch, self.fetch_word, word)),

@@ -33,8 +33,8 @@ class Lanes(wiring.Component):
 
     Pipeline, counted from the cycle of `issue` or `clear`: 1 the entry arrives, weights get their counts' signs and their plane;
     2 multiply, read the accumulators; 3 add and write back. A word written in the cycle before is forwarded, so that the same
-    word can be hit in every cycle. Groups at a distance are large, too: products and accumulators go through one more register
-    before they are added, and words of the two cycles before are forwarded.
+    word can be hit in every cycle. Groups at a distance are large, too: everything that enters goes through a register first, and
+    products and accumulators through another one before they are added; words of the two cycles before are forwarded.
 
     Members
     -------
@@ -49,7 +49,7 @@ class Lanes(wiring.Component):
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
-        self.latency = 3 + config.group_distance
+        self.latency = 3 + 2 * config.group_distance
         super().__init__(
             {
                 "two_planes": In(1),
@@ -74,28 +74,35 @@ class Lanes(wiring.Component):
         style = "block" if config.accumulator_words > SHALLOW else "distributed"
         m.submodules.memory = memory = TwoPortMemory(config.accumulator_words, config.accumulator_bits * config.lanes, style)
 
+        entering = {name: getattr(self, name) for name in ("load", "counts", "issue", "clear", "word", "first", "high", "entry")}
+        if config.group_distance:
+            for name, source in entering.items():
+                entering[name] = Signal.like(source, name=f"entering_{name}", reset_less=name not in ("load", "issue", "clear"))
+                m.d.sync += entering[name].eq(source)
+        entry = entering["entry"]
+
         # 1: the entry is here.
         issued, cleared = Signal(), Signal()
         word = Signal(len(self.word), reset_less=True)
         first, high = Signal(reset_less=True), Signal(reset_less=True)
         counts = Signal(self.counts.shape(), reset_less=True)
-        with m.If(self.load):
-            m.d.sync += counts.eq(self.counts)
+        with m.If(entering["load"]):
+            m.d.sync += counts.eq(entering["counts"])
         m.d.sync += [
-            issued.eq(self.issue),
-            cleared.eq(self.clear),
-            word.eq(self.word),
-            first.eq(self.first),
-            high.eq(self.high),
+            issued.eq(entering["issue"]),
+            cleared.eq(entering["clear"]),
+            word.eq(entering["word"]),
+            first.eq(entering["first"]),
+            high.eq(entering["high"]),
         ]
         following, here = Signal(len(self.word), reset_less=True), Signal(len(self.word))
         bits = config.weight_bits
-        step = self.entry[config.lanes * bits :]
+        step = entry[config.lanes * bits :]
         m.d.comb += here.eq(Mux(first | cleared, word, following) + Mux(cleared, 0, step))
         with m.If(issued):
             m.d.sync += following.eq(here + Mux(self.two_planes & ~high, 0, Mux(self.elementwise, self.pixel, 1)))
         for lane in range(config.lanes):
-            weight = self.entry[lane * bits : (lane + 1) * bits]
+            weight = entry[lane * bits : (lane + 1) * bits]
             operand = Signal(signed(8), name=f"operand_{lane}")
             m.d.comb += [
                 multipliers.magnitudes[lane].eq(counts[lane].magnitude),
@@ -126,16 +133,22 @@ class Lanes(wiring.Component):
         stored = data.View(self.accumulators.shape(), stored)
         # What has been written since the word was read goes before it, and the newest before all.
         current: list[Value] = list(stored)
-        written = [(add, sums)]
-        for index in range(len(arrived)):
+        written, written_sums = [add], [sums]
+        hits = [Signal(name=f"hit_{index}") for index in range(len(arrived))]
+        for index, hit in enumerate(hits):
             last, last_sums = (
                 Signal.like(read, name=f"last_{index}"),
                 Signal.like(sums, name=f"last_sums_{index}", reset_less=True),
             )
-            m.d.sync += [last.eq(written[-1][0]), last_sums.eq(written[-1][1])]
-            written.append((last, last_sums))
-        for last, last_sums in reversed(written[1:]):
-            current = [Mux(last.write & (last.word == add.word), new, old) for new, old in zip(last_sums, current, strict=True)]
+            m.d.sync += [
+                hit.eq(written[-1].write & (written[-1].word == arrived[-1].word)),
+                last.eq(written[-1]),
+                last_sums.eq(written_sums[-1]),
+            ]
+            written.append(last)
+            written_sums.append(last_sums)
+        for hit, last_sums in reversed(list(zip(hits, written_sums[1:], strict=True))):
+            current = [Mux(hit, new, old) for new, old in zip(last_sums, current, strict=True)]
         for lane in range(config.lanes):
             # A word is never cleared so soon after it was written: the marker that frees a row comes in between.
             m.d.comb += [

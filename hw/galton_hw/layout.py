@@ -74,18 +74,19 @@ def field_in_word(record: Record, name: str, word: Value, config: Config | None 
 
 
 class RecordRegisters(wiring.Component):
-    """Registers that hold one record and are written a word at a time.
+    """Registers that hold one record and are written some words at a time.
 
-    Parameters: `record`, `config`. Members: `write` for one cycle with `index` and `word`; `fields` one cycle later. Never reset.
+    Parameters: `record`, `config`, `together` words. Members: `write` for one cycle with `words` number index * together and the
+    following ones; `fields` one cycle later. Never reset.
     """
 
-    def __init__(self, record: Record, config: Config) -> None:
-        self.record, self.config = record, config
+    def __init__(self, record: Record, config: Config, together: int = 1) -> None:
+        self.record, self.config, self.together = record, config, together
         super().__init__(
             {
                 "write": In(1),
-                "index": In(range(max(record.words, 2))),
-                "word": In(WORD_BITS),
+                "index": In(range(max(-(-record.words // together), 2))),
+                "words": In(data.ArrayLayout(WORD_BITS, together)),
                 "fields": Out(layout(record, config)),
             }
         )
@@ -95,7 +96,8 @@ class RecordRegisters(wiring.Component):
         held = Signal(layout(self.record, self.config), reset_less=True)
         m.d.comb += self.fields.eq(held)
         with m.If(self.write), m.Switch(self.index):
-            for index in range(self.record.words):
+            for index in range(len(range(0, self.record.words, self.together))):
                 with m.Case(index):
-                    m.d.sync += assign(self.record, index, self.word, held)
+                    for place, word in enumerate(self.words):
+                        m.d.sync += assign(self.record, index * self.together + place, word, held)
         return m

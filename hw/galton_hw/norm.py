@@ -13,7 +13,7 @@ class Norm(wiring.Component):
     """total += sum of the magnitudes in a word that reach the dead zone (arith.norm).
 
     A word is taken in a cycle with `write` and counted in the four cycles after it, so words may come every fourth cycle; where
-    `wide`, it is counted three cycles later, and words may come in every cycle.
+    `wide`, it is counted four cycles later, and words may come in every cycle.
 
     Parameters: `wide`.
     Members: `word`, `write`; `signed_raw`, `dead_zone` constant meanwhile; `clear` sets `total` to 0.
@@ -21,7 +21,7 @@ class Norm(wiring.Component):
 
     def __init__(self, *, wide: bool = False) -> None:
         self.wide = wide
-        self.latency = 3 if wide else 1 + WORD_BYTES
+        self.latency = 4 if wide else 1 + WORD_BYTES
         """Cycles from `write` until the total has all of the word."""
         super().__init__(
             {
@@ -46,8 +46,10 @@ class Norm(wiring.Component):
         if self.wide:
             parts = [Signal(BYTE_BITS, name=f"part_{index}") for index in range(WORD_BYTES)]
             word = Signal(BYTE_BITS + 2)
+            taken = Signal(WORD_BITS)
+            m.d.sync += taken.eq(Mux(self.write, self.word, 0))
             for index, part in enumerate(parts):
-                m.d.sync += part.eq(Mux(self.write, self._counted(self.word.word_select(index, BYTE_BITS)), 0))
+                m.d.sync += part.eq(self._counted(taken.word_select(index, BYTE_BITS)))
             m.d.sync += [word.eq((parts[0] + parts[1]) + (parts[2] + parts[3])), total.eq(total + word)]
         else:
             # Bytes that have been counted leave zeros behind, which count nothing: no counter is needed.

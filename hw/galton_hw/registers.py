@@ -44,9 +44,11 @@ class BusSignature(wiring.Signature):
 
 
 class HostMemorySignature(wiring.Signature):
-    """The host's way to all memories: `select` as in format.MEMORY_*; a word read comes one cycle after its address."""
+    """The host's way to all memories: `select` as in format.MEMORY_*; a word read comes `memory_latency` cycles after its
+    address: memories of groups at a distance have registers on the way."""
 
     def __init__(self, config: Config) -> None:
+        self.memory_latency = 1 + 2 * config.group_distance
         depth = max(config.data_words, config.weight_words, config.table_words)
         width = WORD_BITS * config.entry_chunks
         super().__init__(
@@ -61,7 +63,7 @@ class HostMemorySignature(wiring.Signature):
 
 
 class Registers(wiring.Component):
-    """Answers the register bus in 2 cycles; between inferences a counter when its turn comes.
+    """Answers the register bus in 2 cycles, a read of a memory in 1 + `memory_latency`; between inferences a counter in its turn.
 
     The memory window works while `control.enable` is 0; otherwise writes to it do nothing and reads mean nothing. An entry wider
     than 32 bits takes several accesses, low word first; the address moves on after the last.
@@ -74,10 +76,12 @@ class Registers(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        memory = HostMemorySignature(config)
+        self.memory_latency = memory.memory_latency
         super().__init__(
             {
                 "bus": In(BusSignature()),
-                "memory": Out(HostMemorySignature(config)),
+                "memory": Out(memory),
                 "enable": Out(1),
                 "busy": In(1),
                 "layers_done": In(next(field.bits for field in STATUS.fields if field.name == "layer")),
@@ -163,11 +167,15 @@ class Registers(wiring.Component):
                             with m.If(chunk == index):
                                 m.d.sync += low.eq(bus.write_data)
             with m.State("ANSWER"):
-                # A memory's word is here, a cycle after its address.
+                here = Const(1)
+                if self.memory_latency > 1:
+                    waited = Signal(range(self.memory_latency))
+                    here = ~is_window | bus.write | (waited == self.memory_latency - 1)
+                    m.d.sync += waited.eq(Mux(bus.ready, 0, waited + 1))
                 m.d.comb += [
                     self.counter_turn.eq(is_counter & ~bus.write & ~self.busy & (self.counter_index != (bus.address - first))),
-                    bus.ready.eq(~self.counter_turn),
-                    move_on.eq(is_window & ~bus.write),
+                    bus.ready.eq(here & ~self.counter_turn),
+                    move_on.eq(is_window & ~bus.write & bus.ready),
                 ]
                 with m.If(bus.ready):
                     m.next = "IDLE"

@@ -15,10 +15,10 @@ from galton_hw.multiplier import Multiplier, MultiplyAdd
 
 
 class LoadSignature(wiring.Signature):
-    """Channels on their way in, while no layer runs and `active` is 1: `bias` writes `word` for `channel`, `multiplier` what
-    `second` becomes.
+    """Channels on their way in, while nothing is drained and `active` is 1: `bias` writes `word` for `channel`, `multiplier` what
+    `word` becomes.
 
-    That is (second * factor) >> SHIFTS[factor_shift]. Channels come in order, the multiplier with the bias or later.
+    That is (word * factor) >> SHIFTS[factor_shift]. Channels come in order, the multiplier after the bias.
     """
 
     def __init__(self, config: Config) -> None:
@@ -29,7 +29,6 @@ class LoadSignature(wiring.Signature):
                 "multiplier": Out(1),
                 "channel": Out(ceil_log2(config.channels)),
                 "word": Out(TOTAL_BITS),
-                "second": Out(MULTIPLIER_BITS),
                 "factor": Out(MULTIPLIER_BITS),
                 "factor_shift": Out(2),
             }
@@ -146,7 +145,7 @@ class Rescale(wiring.Component):
     -------
     i_valid, accumulators, residuals: the next bundle's; `last_channel`: it is a pixel's last one.
     o_valid, raws: four cycles later, with `o_last_channel`.
-    load: before a layer runs, its channels (LoadSignature).
+    load: before anything is drained, the layer's channels (LoadSignature).
     """
 
     latency = Requantizer.latency
@@ -229,7 +228,7 @@ class Rescale(wiring.Component):
                 self.raws[index].eq(part.raw),
             ]
         with m.If(load.active):
-            m.d.comb += [parts[0].accumulator.eq(load.factor), parts[0].multiplier.eq(load.second)]
+            m.d.comb += [parts[0].accumulator.eq(load.factor), parts[0].multiplier.eq(load.word)]
 
         valids = [Signal(name=f"valid_{index}") for index in range(self.latency)]
         lasts = [Signal(name=f"last_{index}", reset_less=True) for index in range(self.latency)]

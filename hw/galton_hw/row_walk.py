@@ -33,7 +33,7 @@ class RowWalk(wiring.Component):
 
     Members
     -------
-    layer, slow: constant from reset on. rows_done: from each group.
+    layer, slow: constant from reset on. hold: no row begins. rows_done: from each group.
     fetch, fetch_word: to each group. yields: a fetch of a pixel, of what `fetched` says.
     row_drained: 1 in the cycle of a row's last fetch. settling: all rows are done, and the last fetch's cycles are over.
     """
@@ -44,6 +44,7 @@ class RowWalk(wiring.Component):
             {
                 "layer": In(layout(LAYER, config)),
                 "slow": In(1),
+                "hold": In(1),
                 "rows_done": In(data.ArrayLayout(field_bits(LAYER, "output_rows"), config.groups)),
                 "fetch": Out(config.groups),
                 "fetch_word": Out(ceil_log2(config.accumulator_words)),
@@ -69,7 +70,7 @@ class RowWalk(wiring.Component):
             group.eq(walked),
             lanes.eq(Mux(remaining > config.lanes, config.lanes, remaining)),
             last_group.eq(walked == config.groups - 1),
-            ready.eq(Cat(rows != drained for rows in self.rows_done).all()),
+            ready.eq(Cat(rows != drained for rows in self.rows_done).all() & ~self.hold),
             next_ring.eq(ring + layer.row_words),
             self.fetch_word.eq(word),
             self.fetched.last_column.eq(count == layer.output_columns),

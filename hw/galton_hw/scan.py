@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
 from galton.format import LAYER, MAXIMUM_STRIDE, ROW, WORD_BITS
+from galton_hw.bundle_sizes import BundleSizes
 from galton_hw.layout import field_bits, layout, start_bits
 from galton_hw.memory import TwoPortMemory
 from galton_hw.quantizer import item_layout
@@ -88,10 +89,21 @@ class Scan(wiring.Component):
             ]
         return record
 
+    def _single(self, m: Module, goes: Value, channels: Signal, group_end: Signal, vector_end: Signal) -> None:
+        """Where groups and vectors end, in bundles of one."""
+        lanes = self.config.lanes
+        lane, channel = Signal(range(max(lanes, 2))), Signal.like(channels)
+        m.d.comb += [
+            group_end.eq(channel == channels),
+            vector_end.eq(self.layer.elementwise & ((lane == lanes - 1) | group_end)),
+        ]
+        with m.If(goes):
+            m.d.sync += [channel.eq(Mux(group_end, 0, channel + 1)), lane.eq(Mux(vector_end, 0, lane + 1))]
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layer, tag = self.layer, self.o.payload.tag
-        width, lanes = self.config.scan_width, self.config.lanes
+        width = self.config.scan_width
         m.submodules.reader = reader = (Reader if width == 1 else WindowReader)(len(self.address))
         row = Signal(range(self.config.rows))
         record = self._row_table(m, row)
@@ -117,23 +129,25 @@ class Scan(wiring.Component):
         x = Signal(layer.input_columns.shape())
 
         # Elementwise layers go from vector to vector: to the next weights and words, at the end of a group to the next one's.
-        bundles = -(-lanes // width)
-        bundle = Signal(range(max(bundles, 2)))
         group_start = Signal(len(start))
-        # The channels of a pixel, in elementwise layers of a group, less one; and those that lie before the bundle.
-        channels, channel = Signal(layer.input_channels.shape()), Signal(layer.input_channels.shape())
-        most, count = Signal(range(width + 1)), Signal(range(width + 1))
-        last_bundle, group_end, vector_end, pixel_end = Signal(), Signal(), Signal(), Signal()
-        rest = (channels - channel)[: len(channel)]
-        m.d.comb += [
-            last_bundle.eq(layer.elementwise & (bundle == bundles - 1)),
-            most.eq(Mux(last_bundle, lanes - width * (bundles - 1), width)),
-            group_end.eq(rest < most if width > 1 else channel == channels),
-            count.eq(Mux(group_end, rest + 1, most)),
-            vector_end.eq(last_bundle | (layer.elementwise & group_end)),
-            channels.eq(layer.input_channels),
-            pixel_end.eq(group_end),
-        ]
+        # The channels of a pixel, in elementwise layers of a group, less one.
+        channels, count = Signal(layer.input_channels.shape()), Signal(range(width + 1))
+        group_end, vector_end, pixel_end = Signal(), Signal(), Signal()
+        m.d.comb += [channels.eq(layer.input_channels), pixel_end.eq(group_end)]
+        if width > 1:
+            m.submodules.sizes = sizes = BundleSizes(self.config)
+            m.d.comb += [
+                sizes.layer.eq(layer),
+                sizes.channels.eq(channels),
+                sizes.start.eq(marker_due),
+                sizes.next.eq(go),
+                count.eq(sizes.count),
+                group_end.eq(sizes.group_end),
+                vector_end.eq(sizes.vector_end),
+            ]
+        else:
+            self._single(m, go & ~marker_due, channels, group_end, vector_end)
+            m.d.comb += count.eq(1)
         if self.config.groups > 1:
             group = Signal(range(self.config.groups))
             with m.If(layer.elementwise):
@@ -201,13 +215,10 @@ class Scan(wiring.Component):
         with m.Elif(go):
             with m.If(taps & (vector_end | ~layer.elementwise)):
                 m.d.sync += start.eq(next_start)
-            m.d.sync += [channel.eq(channel + most), bundle.eq(bundle + 1)]
             with m.If(vector_end):
-                m.d.sync += [bundle.eq(0), column.eq(column + 1)]
+                m.d.sync += column.eq(column + 1)
                 with m.If(group_end & ~pixel_end):
                     m.d.sync += [start.eq(group_start), column.eq(column + 1 - layer.accumulator_skip)]
-            with m.If(group_end):
-                m.d.sync += channel.eq(0)
             with m.If(pixel_end):
                 m.d.sync += [phase.eq(phase + 1), x.eq(x + 1)]
                 with m.If(taps):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
@@ -15,7 +15,8 @@ from galton_hw.layout import RecordRegisters, field_in_word, layout
 
 class Sequencer(wiring.Component):
     """States: clear the accumulators once after enabling; then for every inference: read NETWORK and load the input; for every
-    layer read LAYER, the ROWs and CHANNELs, run, write PROFILE; read NETWORK again and give the output.
+    layer read LAYER, the ROWs and CHANNELs, run, write PROFILE; read NETWORK again and give the output. Where the memory has two
+    ports, LAYER and ROWs come two words at a time, and CHANNELs while the layer runs: the drain leaves its port until then.
 
     Cycles of a layer (galton.cycles.setup and what follows) are those from the first read of LAYER to the last of the run;
     PROFILE writes are not counted.
@@ -25,10 +26,12 @@ class Sequencer(wiring.Component):
     i, o: words of the input and output tensors.
     input_last, output_last: the word that `i` takes, or `o` offers, is its tensor's last.
     address, write, write_data, read_data: data memory, owned while `owns_memory`; a word comes a cycle after its address.
-    second_address: where the memory has two ports, of the other port, which then gives the second word of a ROW or CHANNEL.
+    second_address, second_data: where the memory has two ports, of the other one, which is the scan's while `running`.
     sweep, sweep_word: clear this accumulator word.
     running: the engine is out of reset; finished: its layer is done.
-    layer_write, table_*, load_*: `read_data` is word number load_index of LAYER, of a row, or of a channel.
+    layer_write, table_*: `read_data` is word number load_index of LAYER, or a word of row number load_index; of two ports both
+        have the next two words.
+    load, load_*: CHANNELs are read; `read_data` is a word of number load_index.
     divide: start the step divider. norm_clear, norm_take: of the tensor that was written last.
     counter, counter_turn: a total of the counters, and go to the next one. counting: this cycle counts.
     begin: a new inference's first layer begins.
@@ -47,7 +50,7 @@ class Sequencer(wiring.Component):
                 "layer": Out(layout(LAYER, config)),
                 "owns_memory": Out(1),
                 "address": Out(address_bits),
-                **({"second_address": Out(address_bits)} if config.data_ports == 2 else {}),
+                **({"second_address": Out(address_bits), "second_data": In(WORD_BITS)} if config.data_ports == 2 else {}),
                 "write": Out(1),
                 "write_data": Out(WORD_BITS),
                 "read_data": In(WORD_BITS),
@@ -79,7 +82,7 @@ class Sequencer(wiring.Component):
         m = Module()
         config, pairs = self.config, self.config.data_ports == 2
         m.submodules.network = network = RecordRegisters(NETWORK, config)
-        m.submodules.layer = layer = RecordRegisters(LAYER, config)
+        m.submodules.layer = layer = RecordRegisters(LAYER, config, config.data_ports)
         m.d.comb += [self.network.eq(network.fields), self.layer.eq(layer.fields)]
 
         # One counter walks whatever the state walks; `pointer` follows the program, the input or the output; `words` are left.
@@ -96,9 +99,9 @@ class Sequencer(wiring.Component):
         m.d.sync += [arrived.eq(fetching), arrived_index.eq(index), arrived_part.eq(part)]
         m.d.comb += [
             network.index.eq(arrived_index),
-            network.word.eq(self.read_data),
+            network.words[0].eq(self.read_data),
             layer.index.eq(arrived_index),
-            layer.word.eq(self.read_data),
+            layer.words[0].eq(self.read_data),
             self.layer_write.eq(layer.write),
             self.load_index.eq(arrived_index),
         ]
@@ -125,7 +128,7 @@ class Sequencer(wiring.Component):
         with m.If(take_place | step | (fetching & ~header)):
             m.d.sync += pointer.eq(Mux(take_place, place, up(pointer, take_place)))
         if pairs:
-            m.d.comb += self.second_address.eq(pointer + 1)
+            m.d.comb += [self.second_address.eq(pointer + 1), layer.words[1].eq(self.second_data)]
             with m.If(both & fetching):
                 m.d.sync += pointer.eq(pointer + 2)
         with m.If(take_count | step_words):
@@ -144,7 +147,30 @@ class Sequencer(wiring.Component):
             self.output_last.eq(words == 0),
         ]
         wait = Signal(range(WORD_BYTES + 1))
-        ended = Signal()
+        ended, loaded = Signal(), Signal()
+        layer_reads = -(-LAYER.words // config.data_ports)
+        after_rows = "RUN" if pairs else "CHANNELS"
+
+        channels_end = Signal()
+
+        def channels() -> None:
+            """A word of the CHANNELs a cycle, then the time that the last multiplier takes through the product."""
+            ends = index == layer.fields.output_channels
+            m.d.comb += [
+                self.load.eq(1),
+                fetching.eq(~ends),
+                self.load_bias.eq(arrived & ~arrived_part),
+                self.load_multiplier.eq(arrived & arrived_part),
+                channels_end.eq(ends & (wait == WORD_BYTES - 1)),
+            ]
+            with m.If(~ends):
+                m.d.sync += part.eq(~part)
+                with m.If(part):
+                    m.d.sync += index.eq(index + 1)
+            with m.Else():
+                m.d.sync += wait.eq(wait + 1)
+                with m.If(channels_end):
+                    m.d.sync += wait.eq(0)
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
@@ -192,9 +218,13 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.norm_clear.eq(1), self.norm_take.eq(1)]
                 m.next = "LAYER"
             with m.State("LAYER"):
-                m.d.comb += [fetching.eq(index != LAYER.words), layer.write.eq(arrived)]
+                m.d.comb += [
+                    fetching.eq(index != layer_reads),
+                    both.eq(1 if LAYER.words % config.data_ports == 0 else index != layer_reads - 1),
+                    layer.write.eq(arrived),
+                ]
                 m.d.sync += index.eq(index + 1)
-                with m.If(index == LAYER.words):
+                with m.If(index == layer_reads):
                     m.d.sync += index.eq(0)
                     m.next = "ROWS"
             with m.State("ROWS"):
@@ -206,36 +236,26 @@ class Sequencer(wiring.Component):
                     m.d.sync += index.eq(index + 1)
                 with m.If(ended):
                     m.d.sync += [index.eq(0), part.eq(0)]
-                    m.next = "CHANNELS"
+                    m.next = after_rows
                     with m.If(layer.fields.dynamic):
                         m.d.comb += self.divide.eq(1)
                         m.next = "DIVIDE"
             with m.State("DIVIDE"), m.If(self.divided):
-                m.next = "CHANNELS"
-            with m.State("CHANNELS"):
-                ends = index == layer.fields.output_channels
-                m.d.comb += [
-                    self.load.eq(1),
-                    fetching.eq(~ends),
-                    both.eq(1),
-                    self.load_bias.eq(arrived & (pairs | ~arrived_part)),
-                    self.load_multiplier.eq(arrived & (pairs | arrived_part)),
-                ]
-                with m.If(~ends):
-                    m.d.sync += part.eq(~part)
-                    with m.If(part | pairs):
-                        m.d.sync += index.eq(index + 1)
-                with m.Else():
-                    # The last multiplier is on its way through the product.
-                    m.d.sync += wait.eq(wait + 1)
-                    with m.If(wait == WORD_BYTES - 1):
-                        m.d.sync += wait.eq(0)
+                m.next = after_rows
+            if not pairs:
+                with m.State("CHANNELS"):
+                    channels()
+                    with m.If(channels_end):
                         m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += [self.running.eq(1), self.owns_memory.eq(0)]
-                m.d.sync += index.eq(0)
+                if pairs:
+                    with m.If(~loaded):
+                        channels()
+                        m.d.comb += self.owns_memory.eq(fetching)
+                    m.d.sync += loaded.eq(loaded | channels_end)
                 with m.If(self.finished):
-                    m.d.sync += layers_done.eq(layers_done + 1)
+                    m.d.sync += [layers_done.eq(layers_done + 1), index.eq(0), loaded.eq(0)]
                     m.next = "PROFILE"
             with m.State("PROFILE"):
                 # Totals have the run's last cycle from the second cycle on.
@@ -265,7 +285,6 @@ class Sequencer(wiring.Component):
                     with m.If(self.output_last):
                         m.d.sync += giving.eq(0)
                         m.next = "NETWORK"
-        m.d.comb += self.counting.eq(
-            fsm.ongoing("LAYER") | fsm.ongoing("ROWS") | fsm.ongoing("DIVIDE") | fsm.ongoing("CHANNELS") | self.running
-        )
+        states = ("LAYER", "ROWS", "DIVIDE") if pairs else ("LAYER", "ROWS", "DIVIDE", "CHANNELS")
+        m.d.comb += self.counting.eq(Cat(self.running, *(fsm.ongoing(state) for state in states)).any())
         return m

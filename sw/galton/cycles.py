@@ -4,17 +4,18 @@ It follows items (row markers and activations), events, segments and accumulator
 cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer's first cycle of running. In the order of
 `galton_hw`:
 
-* scan, quantizer, serializer: item i, a marker or a bundle of activations, reaches the dispatch FIRST_ITEM + i cycles after the
-  start, later by every cycle that one before it took more than one: a cycle for each event that it makes.
+* scan, relay, quantizer, serializer: item i, a marker or a bundle of activations, reaches the dispatch FIRST_ITEM + i cycles
+  after the start, later by every cycle that one before it took more than one: a cycle for each event that it makes.
 * dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
   full.
 * FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left. Where
-  groups are at a distance, both take as many cycles more, and a fetch of the drain hits the walker as many cycles later.
+  groups are at a distance, both take as many cycles more, a fetch of the drain hits the walker as many cycles later, and the
+  drain sees so much later that a row is done.
 * expander: one segment a cycle into a register, which the walker empties from the next cycle on. Of an elementwise layer's vector
   it first takes the lanes, a bundle a cycle, once the walker has had the vector before for a cycle; its segments begin with the
   last one.
 * walker: entries in the cycles after it took a segment, but those that the drain takes; the next segment with the last entry.
-* drain: see galton_hw.drain; once a row has begun, nothing delays it.
+* drain: see galton_hw.drain; where CHANNELs are read meanwhile it waits for them; once a row has begun, nothing delays it.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from galton.image import Image
 from galton.loops import compiled
 from galton.network import Ints
 
-FIRST_ITEM = {1: 6, 4: 7}
-"""Cycle in which the first item reaches the dispatch, by the width of the scan: through reader, quantizer and serializer."""
+FIRST_ITEM = {1: 6, 4: 8}
+"""Cycle in which the first item reaches the dispatch, by the scan's width: through reader, relay, quantizer, serializer."""
 FIFO_LATENCY = 2
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
@@ -104,17 +105,23 @@ def waking(config: Config) -> int:
 
 def drain_finish(config: Config) -> int:
     """Cycles from the end of the last fetch to the layer's last cycle."""
-    return (17 if config.drain_width == 1 else 12) + 3 * config.group_distance
+    return (17 if config.drain_width == 1 else 13) + 4 * config.group_distance
 
 
 def setup(parsed: ParsedLayer, config: Config) -> int:
     """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs.
 
-    A data memory of two ports gives both words of a ROW or CHANNEL at once.
+    A data memory of two ports gives two words of LAYER or a ROW at once, and CHANNELs while the layer runs.
     """
+    record = -(-LAYER.words // config.data_ports) + 1
     rows = ROW.words // config.data_ports * len(parsed.rows) + 1
-    channels = CHANNEL.words // config.data_ports * len(parsed.bias) + LOAD_TAIL
-    return LAYER.words + 1 + rows + (DIVISION if parsed.layer["dynamic"] else 0) + channels
+    division = DIVISION if parsed.layer["dynamic"] else 0
+    return record + rows + division + (loading(parsed) if config.data_ports == 1 else 0)
+
+
+def loading(parsed: ParsedLayer) -> int:
+    """Cycles that CHANNELs take."""
+    return CHANNEL.words * len(parsed.bias) + LOAD_TAIL
 
 
 @dataclass(frozen=True)
@@ -255,6 +262,7 @@ class Plan:
             layer["output_rows"],
             self.config.fifo_depth,
             self.config.group_distance,
+            loading(self.parsed) if self.config.data_ports == 2 else 0,
             row.offsets,
             row.groups,
             row.last,
@@ -295,6 +303,7 @@ def walk(  # type: ignore[no-untyped-def]
     output_rows,
     fifo_depth,
     distance,
+    loaded,
     offsets,
     owner,
     last_fetch,
@@ -303,7 +312,8 @@ def walk(  # type: ignore[no-untyped-def]
     """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
 
     rows: (rows + 1, [segments, claim, done]). times, woken, whole, first, lengths, entries: see Events. elementwise: of the
-    layer. first_item: see FIRST_ITEM. distance: Config.group_distance. offsets, owner, last_fetch, row_end: see Fetches.
+    layer. first_item: see FIRST_ITEM. distance: Config.group_distance. loaded: first cycle in which the drain may see a row.
+    offsets, owner, last_fetch, row_end: see Fetches.
     """
     groups, per_row = entries.shape[2], len(offsets)
     # When the last fifo_depth items left each group's FIFO.
@@ -313,7 +323,7 @@ def walk(  # type: ignore[no-untyped-def]
     made, taken, free = np.full(groups, -1, np.int64), np.full(groups, -1, np.int64), np.zeros(groups, np.int64)
     # The drain: first fetch and last fetch of each row, and how far each walker has gone through the fetches.
     begun, drained_at = np.zeros(output_rows, np.int64), np.zeros(output_rows, np.int64)
-    announced, waiting, paused = 0, 0, 0
+    announced, waiting, paused = 0, loaded, 0
     at_row, at_fetch = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
 
     time, claimed = first_item, 0
@@ -373,7 +383,7 @@ def walk(  # type: ignore[no-untyped-def]
             if marker:
                 for _ in range(done):
                     # A row begins a cycle after the drain sees it, and waits for the last fetch's activations.
-                    begun[announced] = max(max(waiting, ready + 1) + 1, paused)
+                    begun[announced] = max(max(waiting, ready + 1 + distance) + 1, paused)
                     drained_at[announced] = begun[announced] + last_fetch
                     waiting, paused = drained_at[announced] + 1, begun[announced] + row_end
                     announced += 1
