@@ -109,8 +109,8 @@ def test_a_patched_design_has_the_contents_of_a_fresh_one(device, tmp_path):
         yosys.run(f"read_rtlil top.il\n{device.synthesis} -json top.json\n", folder)
         if name == "marked":
             contents.mark(folder / "top.json", device, ["core.memory", "core.group_0.weights"])
-        option, suffix = device.family.routed
-        nextpnr(device, folder, option, f"top.{suffix}", "--timing-allow-fail")
+        options, suffix = device.family.routed
+        nextpnr(device, folder, *options, "--timing-allow-fail")
         texts[name] = (folder / f"top.{suffix}").read_text()
     made = {f"core.{place}": values for place, values in contents.contents(parts(words), device).items()}
     patched = contents.replaced(texts["marked"], device, made)
