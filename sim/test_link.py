@@ -93,6 +93,11 @@ def test_a_network_runs_like_the_golden_model():
         board.reset()
         assert board.status() == {"busy": 0, "saturated": 0, "layer": 0}
         assert np.array_equal(board.run(raw[:1]).outputs, results.outputs[:1])
+        # It is loaded again only where it is another one.
+        board.write(MEMORY_WEIGHTS, 0, [0] * 100)
+        assert not np.array_equal(board.execute(image, raw), results.outputs)
+        board.image = None
+        assert np.array_equal(board.execute(image, raw), results.outputs)
 
 
 def stress(seed: int, faults: int, rate: float) -> FaultyLine:

@@ -12,5 +12,5 @@ from galton_hw.link.uart import MINIMUM_DIVIDER
 CLOCK = 24e6
 CONFIG = named("tiny")
 LINKED = LinkedCore(CONFIG, divider=MINIMUM_DIVIDER, board=7, clock=CLOCK, boot=0x4_0000)
-_NETWORK = random_network(4, CONFIG, operations=60_000)
-SMALL = compile(_NETWORK, CONFIG).image, random_inputs(4, _NETWORK, 3)
+_NETWORK = random_network(18, CONFIG, operations=60_000)
+SMALL = compile(_NETWORK, CONFIG).image, random_inputs(18, _NETWORK, 3)

@@ -8,12 +8,14 @@ import pytest
 from galton.cli import main as program
 from galton.errors import MissingTool
 from galton_boards import boards, build, pll, top
-from galton_boards.device import FAMILIES, Device, of_platform
+from galton_boards.device import Device, of_platform
 from galton_boards.limits import broken
 from galton_hw.link.core import SerialLink
 
 BUILT = ("icebreaker", "ulx3s-25f")
 """Boards that the tests build as a whole; `make bench` takes the time for the others."""
+EXPECTED = {"nextpnr-ice40": ("SB_PLL40", True), "nextpnr-ecp5": ("EHXPLLL", False), "nextpnr-himbaechel-gowin": ("", True)}
+"""The PLL's cell, "" where the oscillator is the clock, and whether the flash's clock is an ordinary pin."""
 MHZ = {1: 26.0, 2: 31.5, 3: 29.0}
 
 
@@ -163,18 +165,17 @@ def test_a_board_has_its_pins_its_pll_and_its_chip(name, monkeypatch):
     device = of_platform(platform)
     monkeypatch.setattr(top, "LinkedCore", lambda config, tech, *, boot, **shown: SerialLink(**shown, boot=(boot, 0)))
     plan = platform.prepare(top.Top(board, device.tech), "top", emit_src=False)
-    pins = plan.files[f"top.{device.family.constraints}"]
-    assert f"{board.clock / 1e6:.1f}" in pins or str(board.clock) in pins
-    found = {
-        line.split()[2 if "LOCATE" in line else 1].strip('"') for line in pins.splitlines() if re.match("set_io|LOCATE", line)
-    }
-    ice40 = device.router == "nextpnr-ice40"
+    pins = plan.files[f"top.{device.family.constraints[1]}"]
+    found = {name for line in pins.splitlines() for name in re.findall(r'^(?:set_io|LOCATE COMP|IO_LOC) "?(\w+)', line)}
     flash = {name.rpartition("__")[0].rpartition("__")[2] for name in found if "flash" in name}
-    assert flash - {"wp", "hold"} == {"cs", "copi", "cipo"} | ({"clk"} if ice40 else set())
+    pll, clock_pin = EXPECTED[device.router]
+    assert flash - {"wp", "hold"} == {"cs", "copi", "cipo"} | ({"clk"} if clock_pin else set())
     assert len(found) == len(flash) + len(board.leds) + len(board.high) + 3
-    assert ("USRMCLK" in plan.files["top.il"]) != ice40
-    assert ("SB_PLL40" in plan.files["top.il"]) == ice40
-    assert device.router in FAMILIES
+    assert ("USRMCLK" in plan.files["top.il"]) != clock_pin
+    if pll:
+        assert pll in plan.files["top.il"] and re.search(f"{board.clock / 1e6:.1f}|{board.clock}", pins)
+    else:
+        assert board.clock == platform.default_clk_frequency and board.experimental
 
 
 @pytest.mark.build

@@ -78,6 +78,10 @@ def test_images_that_no_bitstream_holds():
     image = compile(random_network(1, named("up5k"), operations=5_000), "up5k").image
     with pytest.raises(GaltonError, match=r"single-port RAMs, which no bitstream fills.*galton flash icebreaker --network"):
         contents.check(image, boards.find("icebreaker"))
+    small = compile(random_network(1, named("hx8k"), operations=2_000), "hx8k").image
+    with pytest.raises(GaltonError, match="No bitstream fills the memories of tang-nano-9k"):
+        contents.check(small, boards.find("tang-nano-9k"))
+    contents.check(small, boards.find("hx8k-breakout"))
     with pytest.raises(ImageError, match="compile it again with --target ulx3s-25f"):
         contents.check(image, boards.find("ulx3s-25f"))
 
@@ -105,8 +109,8 @@ def test_a_patched_design_has_the_contents_of_a_fresh_one(device, tmp_path):
         yosys.run(f"read_rtlil top.il\n{device.synthesis} -json top.json\n", folder)
         if name == "marked":
             contents.mark(folder / "top.json", device, ["core.memory", "core.group_0.weights"])
-        option, suffix = device.family.routed
-        nextpnr(device, folder, option, f"top.{suffix}", "--timing-allow-fail")
+        options, suffix = device.family.routed
+        nextpnr(device, folder, *options, "--timing-allow-fail")
         texts[name] = (folder / f"top.{suffix}").read_text()
     made = {f"core.{place}": values for place, values in contents.contents(parts(words), device).items()}
     patched = contents.replaced(texts["marked"], device, made)

@@ -52,6 +52,15 @@ def test_one_port(depth, width):
     ]
 
 
+def test_every_bank_can_be_read_in_reset():
+    """As the host reads weights, while the groups are held in reset."""
+    places = [0, 511, 512, 699]
+    stimuli = [{"write": 1, "address": place, "write_data": place} for place in places]
+    stimuli += [{"write": 0, "address": place} for place in [*places, 0]]
+    seen = circuits.run(circuits.Resting(OnePortMemory(700, 16)), stimuli, ["read_data"])
+    assert [cycle["read_data"] for cycle in seen[len(places) + 1 :]] == places
+
+
 @pytest.mark.parametrize(("depth", "width"), [(2, 1), (40, 32)])
 def test_dual_port(depth, width):
     rng = Random(f"{depth} {width}")

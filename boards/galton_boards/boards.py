@@ -50,7 +50,8 @@ class Board:
     """A board.
 
     name: of the file. title: the maker's. number: what the register `board` shows, 1..255.
-    platform: "module:Class" of amaranth_boards. configuration: of the core. clock: of the core, Hz. baud: of the link.
+    platform: "module:Class", of amaranth_boards where the module's name has no dot. configuration: of the core.
+    clock: of the core, Hz. baud: of the link.
     link, flash, programmer: see there. leds: resource for `ready` and `error`, where there are any. high: resources held at 1.
     experimental: docs/boards.md says what is not to be trusted. note: what its owner must know before anything else.
     """

@@ -99,7 +99,7 @@ def design(board: Board) -> Design:
     router = device.package.replace("_", "-")
     tools[router] = _version(router)
     plan = platform.prepare(top.Top(board, device.tech), "top", emit_src=False)
-    return Design(board, device, plan.files["top.il"], plan.files[f"top.{device.family.constraints}"], tools)
+    return Design(board, device, plan.files["top.il"], plan.files[f"top.{device.family.constraints[1]}"], tools)
 
 
 def _version(distribution: str) -> str:
@@ -135,7 +135,7 @@ def synthesized(design: Design) -> tuple[Path, float]:
         if folder is not None:
             start = time.perf_counter()
             (folder / "top.il").write_text(design.rtlil)
-            (folder / f"top.{design.device.family.constraints}").write_text(design.constraints)
+            (folder / f"top.{design.device.family.constraints[1]}").write_text(design.constraints)
             yosys.run(f"read_rtlil top.il\n{design.device.synthesis} -json top.json\n", folder)
             contents.mark(folder / "top.json", design.device, contents.roots(design.board.config, CORE))
             (folder / "seconds").write_text(f"{time.perf_counter() - start:.1f}")
@@ -151,12 +151,10 @@ def routed(design: Design, seed: int) -> tuple[Path, Routing, float]:
     with _making(target) as folder:
         if folder is not None:
             start = time.perf_counter()
-            for name in ("top.json", f"top.{family.constraints}"):
+            for name in ("top.json", f"top.{family.constraints[1]}"):
                 os.link(netlist / name, folder / name)
-            option, suffix = family.routed
-            pins = (f"--{family.constraints}", f"top.{family.constraints}")
             report = ("--report", "report.json", "--seed", str(seed), "--timing-allow-fail")
-            nextpnr(design.device, folder, *pins, option, f"top.{suffix}", *report)
+            nextpnr(design.device, folder, *family.constraints[0], *family.routed[0], *report)
             (folder / "seconds").write_text(f"{time.perf_counter() - start:.1f}")
     return target, routing(design.device, target), float((target / "seconds").read_text())
 
@@ -172,18 +170,19 @@ def packed(design: Design, folder: Path, image: Image | None = None) -> Path:
     if target.exists():
         return target
     _, suffix = family.routed
-    netlist = json.loads((design.folder / "netlist" / "top.json").read_text())
-    blocks = contents.found(netlist, contents.FAMILIES[device.router], contents.roots(design.board.config, CORE))
+    if image is not None:
+        contents.check(image, design.board)
+    blocks = contents.marked(design.folder / "netlist" / "top.json", device, contents.roots(design.board.config, CORE))
     wanted = contents.zeros(blocks, device)
     if image is not None:
         made = contents.contents(contents.stored(design.board.config, image), device)
         wanted = {f"{CORE}.{place}": values for place, values in made.items()}
-        if wanted.keys() != blocks.keys():
+        if wanted.keys() != blocks:
             raise SynthesisError("Memories by themselves are not made of the same blocks as in the core")
     with tempfile.TemporaryDirectory(dir=design.folder) as work:
         text = (folder / f"top.{suffix}").read_text()
         (Path(work) / f"top.{suffix}").write_text(contents.replaced(text, device, wanted))
-        call(device.package, family.packer, family.packing, Path(work))
+        call(*family.packer, (*device.packing, *family.packing), Path(work))
         (Path(work) / f"top.{family.bitstream}").rename(target)
     return target
 

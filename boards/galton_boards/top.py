@@ -13,6 +13,7 @@ from amaranth.lib.cdc import ResetSynchronizer
 
 from galton_boards import pll
 from galton_boards.boards import Board
+from galton_boards.device import family
 from galton_hw.link.core import LinkedCore
 
 ICE40_PLL_PADS = {"SG48"}
@@ -31,7 +32,7 @@ def linked_core(board: Board, tech: str = "generic") -> LinkedCore:
 def platform(board: Board) -> Any:
     """The board's platform from amaranth-boards, with a serial line of its own where the board has none."""
     module, _, name = board.platform.partition(":")
-    made = getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
+    made = getattr(importlib.import_module(module if "." in module else f"amaranth_boards.{module}"), name)()
     if not board.link.resource:
         pins = (Subsignal("rx", Pins(board.link.rx, dir="i")), Subsignal("tx", Pins(board.link.tx, dir="o")))
         made.add_resources([Resource("link", 0, *pins, Attrs(**board.link.attributes))])
@@ -51,13 +52,8 @@ def ports(platform: Any, names: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def family(platform: Any) -> str:
-    """The chips that a platform is of, as in pll.FAMILIES."""
-    return "ice40" if platform.device.startswith("iCE40") else "ecp5"
-
-
 class Clock(Elaboratable):
-    """Domain `sync` from the board's oscillator by a PLL, in reset until the PLL has locked.
+    """Domain `sync` from the board's oscillator by a PLL, in reset until the PLL has locked; Gowin's have the oscillator itself.
 
     iCE40's block RAMs read as zeros for 3 us after configuration; locking takes longer.
     """
@@ -69,6 +65,10 @@ class Clock(Elaboratable):
         m = Module()
         source = platform.request(platform.default_clk, dir="-")
         chips = family(platform)
+        if chips == "gowin":
+            m.submodules.buffer = buffer = io.Buffer("i", source)
+            m.d.comb += ClockSignal("sync").eq(buffer.i)
+            return m
         way = pll.settings(chips, platform.default_clk_frequency, self.frequency)
         clock, locked = Signal(name="clock"), Signal(name="locked")
         if chips == "ice40":

@@ -156,7 +156,8 @@ class OnePortMemory(wiring.Component):
             self._instances(m)
             return m
         sizes = bank_sizes(self.depth)
-        bank, end = Signal(range(max(len(sizes), 2))), 0
+        # Without a reset: the host reads the weights of groups that are held in it.
+        bank, end = Signal(range(max(len(sizes), 2)), reset_less=True), 0
         words = []
         for index, size in enumerate(sizes):
             part = m.submodules[f"bank_{index}"] = Module()

@@ -29,6 +29,7 @@ BOOT_BYTES = 256
 """More bytes than it goes on after a cut in a small image."""
 ANSWERS = 20
 """Bytes on the line after which no answer begins any more."""
+MODULE = "galton_board"
 MOST_CYCLES = (1 << 32) - 1
 
 
@@ -36,11 +37,11 @@ class SimulatedLine:
     """The line to a simulated board; each has a board of its own, powered up long enough to have read its flash.
 
     Parameters: `linked`, what is on the board's chip; `flash`, what its flash holds from the address on where it looks for an
-    image, with nothing else in it; `vcd` names a file for waveforms (slow, large).
+    image, with nothing else in it; `vcd` names a file for waveforms (slow, large); `text`, Verilog to run in place of its own.
     Members: as in Line; `cycles` simulated so far. Raises MissingTool, HardwareMismatch where the simulation cannot be built.
     """
 
-    def __init__(self, linked: LinkedCore, *, flash: bytes = b"", vcd: Path | None = None) -> None:
+    def __init__(self, linked: LinkedCore, *, flash: bytes = b"", vcd: Path | None = None, text: str | None = None) -> None:
         self.name, self.clock = f"simulated {linked.config.name}", linked.clock
         divider, boot = linked.link.divider, linked.link.boot
         self.speed = self.clock / divider / BITS_PER_BYTE
@@ -52,7 +53,12 @@ class SimulatedLine:
             content.write(flash)
             content.flush()
             place = [content.name, str(boot.address if boot else 0), str(round(WAKING * self.clock))]
-            command = [str(executable(linked, vcd is not None)), str(divider), *place, *([str(vcd)] if vcd is not None else [])]
+            command = [
+                str(executable(linked, vcd is not None, text)),
+                str(divider),
+                *place,
+                *([str(vcd)] if vcd is not None else []),
+            ]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self.receive((BOOT_BITS * divider + BYTE_CYCLES * (len(flash) + BOOT_BYTES)) / self.clock)
 
@@ -82,8 +88,11 @@ class SimulatedLine:
 
 
 @cache
-def executable(linked: LinkedCore, trace: bool = False) -> Path:
-    """The compiled simulation of what is on a board's chip. Raises MissingTool, HardwareMismatch where it cannot be built."""
+def executable(linked: LinkedCore, trace: bool = False, text: str | None = None) -> Path:
+    """The compiled simulation of what is on a board's chip, or of `text`, which has the same ports.
+
+    Raises MissingTool, HardwareMismatch where it cannot be built.
+    """
     harness = files("galton_sim").joinpath("board.cpp").read_text()
     macro = f"#define FLASH {int(linked.link.boot is not None)}\n"
-    return verilator.build(verilog.convert(linked, "galton_board"), macro + harness, trace=trace)
+    return verilator.build(text or verilog.convert(linked, MODULE), macro + harness, trace=trace)

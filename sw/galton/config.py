@@ -228,6 +228,8 @@ BOARDS = {
     "ecpix-5-45f": "ecp5-25",
     "colorlight-5a-75b": "ecp5-25",
     "icepi-zero": "ecp5-25",
+    "tang-nano-9k": "hx8k",
+    "tang-nano-20k": "hx8k",
 }
 """Boards that stand for a configuration; what else is known of them is in galton_boards.boards."""
 

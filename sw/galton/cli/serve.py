@@ -26,8 +26,8 @@ galton serve icebreaker --flash digits.bin --link /tmp/board
 def command(board: str, flash: Path | None, link: Path | None, seconds: float | None, as_json: bool) -> int:
     """Simulate BOARD, its serial pins included, from the Verilog of its top, and offer its port as a pseudo-terminal.
 
-    Prints the terminal's path, which any `--port` takes, and runs until Ctrl-C. The board's clock stands still while nobody sends
-    anything and nothing happens.
+    Prints the terminal's path, which any `--port` takes, and runs until Ctrl-C. The board's clock stands still while
+    nothing passes on its line.
     """
     from galton_boards.boards import find
     from galton_boards.simulated import line

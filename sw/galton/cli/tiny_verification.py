@@ -48,10 +48,11 @@ def measure(check: Check, threads: int = 1) -> Row:
         image = placed.image()
         raw = placed.trial.load()[1][: placed.inputs]
         found = verify(image, raw)
-        alone = verify(placed.image(profile=False), raw[:1])
+        bare = placed.image(profile=False)
+        alone = verify(bare, raw[:1])
     except GaltonError as error:
         return {**row, "failure": str(error)}
-    around = cycles.transfers(image) + cycles.waking(image.config)
+    around = cycles.transfers(bare) + cycles.waking(image.config)
     totals = [sum(layer["cycles"] for layer in layers) for layers in found.profiles]
     return {
         **row,

@@ -214,6 +214,16 @@ class Board:
         results.outputs = real_outputs(image, outputs)
         return results
 
+    def execute(self, image: Image, raw: NDArray[Any]) -> NDArray[np.int64]:
+        """Raw outputs for raw inputs, of an image that is loaded first where it is not the last one loaded.
+
+        Of the kind that CompiledNetwork.run takes: ``compiled.run(images, execute=board.execute)`` gives real outputs for real
+        inputs. Raises what `load` and `run` do.
+        """
+        if self.image is not image:
+            self.load(image)
+        return self.run(raw).outputs
+
     def _infer(self, words: list[int], layers: int, limit: float) -> dict[str, int]:
         """One inference, from the start; STATUS at its end, with the core still enabled."""
         enable = CONTROL.pack({"enable": 1})
