@@ -120,6 +120,11 @@ class Dispatch(wiring.Component):
         ]
         m.d.sync += [
             started.eq(1),
-            spare.eq(spare + Mux(started, self.row_drained, layer.ring_rows) - Mux(taken & item.marker, item.tag.claim, 0)),
         ]
+        room, claims = spare + Mux(started, self.row_drained, layer.ring_rows), taken & item.marker
+        if self.config.group_distance:
+            # What comes late chooses.
+            m.d.sync += spare.eq(Mux(claims, room - item.tag.claim, room))
+        else:
+            m.d.sync += spare.eq(room - Mux(claims, item.tag.claim, 0))
         return m
