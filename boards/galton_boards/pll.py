@@ -48,7 +48,7 @@ def _ecp5(source: float) -> Iterator[Settings]:
         if not 3.125e6 <= detector <= 400e6:
             continue
         for feedback in range(1, 81):
-            for output in range(1, 129):
+            for output in range(2, 129):
                 frequency = detector * feedback
                 if 400e6 <= frequency * output <= 800e6:
                     yield Settings(reference, feedback, output, frequency, detector, frequency * output)
@@ -72,3 +72,34 @@ def settings(family: str, source: float, wanted: float) -> Settings:
 def ice40_filter(detector: float) -> int:
     """FILTER_RANGE of SB_PLL40 for a frequency of the phase detector."""
     return sum(detector >= limit for limit in (17e6, 26e6, 44e6, 66e6, 101e6)) + 1
+
+
+ECP5_INPUTS = {"RST": 0, "STDBY": 0, "PHASESEL0": 0, "PHASESEL1": 0, "PHASEDIR": 1, "PHASESTEP": 1, "PHASELOADREG": 1}
+ECP5_INPUTS |= {"PLLWAKESYNC": 0, "ENCLKOP": 0}
+"""Of EHXPLLL, at rest."""
+
+
+def ecp5_cell(way: Settings) -> tuple[dict[str, int | str], dict[str, str]]:
+    """Parameters and attributes of EHXPLLL, those of its analogue loop filter among them, as prjtrellis' ecppll chooses them."""
+    parameters: dict[str, int | str] = {
+        "PLLRST_ENA": "DISABLED",
+        "INTFB_WAKE": "DISABLED",
+        "STDBY_ENABLE": "DISABLED",
+        "DPHASE_SOURCE": "DISABLED",
+        **{f"OUTDIVIDER_MUX{output}": f"DIV{output}" for output in "ABCD"},
+        "CLKI_DIV": way.reference,
+        "CLKOP_ENABLE": "ENABLED",
+        "CLKOP_DIV": way.output,
+        "CLKOP_CPHASE": way.output // 2 - 1,
+        "CLKOP_FPHASE": 0,
+        "FEEDBK_PATH": "CLKOP",
+        "CLKFB_DIV": way.feedback,
+    }
+    frequencies = {"CLKI": way.detector * way.reference, "CLKOP": way.frequency}
+    return parameters, {
+        **{f"FREQUENCY_PIN_{pin}": f"{frequency / 1e6:g}" for pin, frequency in frequencies.items()},
+        "ICP_CURRENT": "12",
+        "LPF_RESISTOR": "8",
+        "MFG_ENABLE_FILTEROPAMP": "1",
+        "MFG_GMCREF_SEL": "2",
+    }

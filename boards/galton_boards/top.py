@@ -93,21 +93,14 @@ class Clock(Elaboratable):
             )
         else:
             m.submodules.buffer = buffer = io.Buffer("i", source)
+            parameters, attributes = pll.ecp5_cell(way)
             m.submodules.pll = Instance(
                 "EHXPLLL",
-                p_CLKI_DIV=way.reference,
-                p_CLKFB_DIV=way.feedback,
-                p_CLKOP_DIV=way.output,
-                p_CLKOP_CPHASE=way.output - 1,
-                p_CLKOP_ENABLE="ENABLED",
-                p_FEEDBK_PATH="CLKOP",
-                a_FREQUENCY_PIN_CLKI=f"{platform.default_clk_frequency / 1e6:g}",
-                a_FREQUENCY_PIN_CLKOP=f"{way.frequency / 1e6:g}",
+                **{f"p_{name}": value for name, value in parameters.items()},
+                **{f"a_{name}": value for name, value in attributes.items()},
+                **{f"i_{name}": Const(value) for name, value in pll.ECP5_INPUTS.items()},
                 i_CLKI=buffer.i,
                 i_CLKFB=clock,
-                i_RST=Const(0),
-                i_STDBY=Const(0),
-                i_ENCLKOP=Const(1),
                 o_CLKOP=clock,
                 o_LOCK=locked,
             )

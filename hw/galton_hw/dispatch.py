@@ -122,12 +122,14 @@ class Dispatch(wiring.Component):
         ]
         m.d.sync += [
             started.eq(1),
-            spare.eq(
-                spare
-                + Mux(started, self.row_drained, layer.ring_rows)
-                - Mux(taken & item.marker, begins.done + begins.segments - segments, 0)
-            ),
         ]
-        with m.If(taken & item.marker):
+        room, claims = spare + Mux(started, self.row_drained, layer.ring_rows), taken & item.marker
+        claim = begins.done + begins.segments - segments
+        if self.config.group_distance:
+            # What comes late chooses.
+            m.d.sync += spare.eq(Mux(claims, room - claim, room))
+        else:
+            m.d.sync += spare.eq(room - Mux(claims, claim, 0))
+        with m.If(claims):
             m.d.sync += segments.eq(begins.segments)
         return m

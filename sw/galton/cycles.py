@@ -4,7 +4,7 @@ It follows items (row markers and activations), events, segments and accumulator
 cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer's first cycle of running. In the order of
 `galton_hw`:
 
-* scan, relay, quantizer, serializer: item i, a marker or a bundle of activations, reaches the dispatch FIRST_ITEM + i cycles
+* scan, quantizer, serializer, relays: item i, a marker or a bundle of activations, reaches the dispatch FIRST_ITEM + i cycles
   after the start, later by every cycle that one before it took more than one: a cycle for each event that it makes.
 * dispatch: the item behind a marker waits for the ring's rows that the marker claims; a marker or event waits while a FIFO is
   full.
@@ -34,8 +34,8 @@ from galton.image import Image
 from galton.loops import compiled
 from galton.network import Ints
 
-FIRST_ITEM = {1: 6, 4: 8}
-"""Cycle in which the first item reaches the dispatch, by the scan's width: through reader, relay, quantizer, serializer."""
+FIRST_ITEM = {1: 6, 4: 9}
+"""Cycle in which the first item reaches the dispatch, by the scan's width: through reader, quantizer, relays, serializer."""
 FIFO_LATENCY = 2
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
