@@ -15,7 +15,7 @@ from galton_hw.serializer import Serializer
 
 def test_the_cycle_model_and_the_hardware_agree():
     for config in (EVERY["tiny"], EVERY["quads"]):
-        between = Relay.latency + Serializer.latency if config.scan_width > 1 else 0
+        between = 2 * Relay.latency + Serializer.latency if config.scan_width > 1 else 0
         first = Scan(config).first_item + Quantizer(8, 1, width=config.scan_width).latency + between
         assert first == cycles.FIRST_ITEM[config.scan_width]
     assert Fifo.latency == cycles.FIFO_LATENCY

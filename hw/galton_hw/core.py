@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 from operator import add
 
 from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value
@@ -20,7 +21,7 @@ from galton_hw.group import Group
 from galton_hw.layout import field_in_word
 from galton_hw.memory import DualPortMemory, OnePortMemory
 from galton_hw.norm import Norm
-from galton_hw.quantizer import Quantizer, item_layout
+from galton_hw.quantizer import Quantizer, count_layout, item_layout
 from galton_hw.registers import BusSignature, Registers
 from galton_hw.relay import Relay
 from galton_hw.scan import Scan, tag_layout
@@ -70,9 +71,13 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(disabled)(part)
         serializer = Serializer(config) if config.scan_width > 1 else None
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
-        # The paths in a scan of several activations are long enough without those behind it.
-        relay = Relay(item_layout(tag_layout(config), config.scan_width)) if serializer else None
-        engine |= {"relay": relay, "serializer": serializer} if serializer else {}
+        # Of several activations scan, quantizer, and serializer with dispatch are long enough each by itself.
+        relays: list[Relay] = []
+        if serializer:
+            tag = tag_layout(config)
+            shapes = item_layout(tag, config.scan_width), count_layout(config.count_bits, tag, config.scan_width)
+            relays = [Relay(shape) for shape in shapes]
+            engine |= {"scanned": relays[0], "counted": relays[1], "serializer": serializer}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
         ways = [Distance(config) for _ in groups] if config.group_distance else []
         engine |= {f"way_{index}": way for index, way in enumerate(ways)}
@@ -87,12 +92,12 @@ class Core(wiring.Component):
             self.output_last.eq(sequencer.output_last),
             self.enabled.eq(registers.enable),
         ]
+        chain = [scan, quantizer]
         if serializer:
             m.d.comb += serializer.layer.eq(sequencer.layer)
-            wiring.connect(m, scan.o, relay.i)
-            wiring.connect(m, quantizer.o, serializer.i)
-        wiring.connect(m, (relay or scan).o, quantizer.i)
-        wiring.connect(m, (serializer or quantizer).o, dispatch.i)
+            chain = [scan, relays[0], quantizer, relays[1], serializer]
+        for part, following in pairwise([*chain, dispatch]):
+            wiring.connect(m, part.o, following.i)
         for index, group in enumerate(ways or groups):
             wiring.connect(m, dispatch.o[index], group.i)
         for way, group in zip(ways, groups, strict=False):
@@ -203,7 +208,7 @@ class Core(wiring.Component):
         layer, network = sequencer.layer, sequencer.network
 
         ports = self.config.data_ports
-        # The two words of a ROW: from both ports at once, or one after the other from the only one. Likewise those of LAYER.
+        # The next two words of LAYER: from both ports at once, or one after the other from the only one.
         pair = memory.read_data, memory.read_data if ports == 1 else memory.scan_data
 
         def arrives(name: str) -> Value:
@@ -212,13 +217,20 @@ class Core(wiring.Component):
         def arriving(name: str) -> Value:
             return field_in_word(LAYER, name, pair[LAYER.places[name][0] % ports], self.config)
 
+        takes = {name: (arrives(name), arriving(name)) for name in ("samples", "step")}
+        if self.config.group_distance:
+            # A cycle later, from the registers.
+            for name, (arrived, _) in takes.items():
+                takes[name] = Signal(name=f"take_{name}"), layer[name]
+                m.d.sync += takes[name][0].eq(arrived)
+
         static_factor = 1 << min(SHIFTS)
         m.d.comb += [
             sequencer.finished.eq(drain.finished),
             scan.layer.eq(layer),
             scan.table_write.eq(sequencer.table_write),
             scan.table_address.eq(sequencer.load_index),
-            *(word.eq(source) for word, source in zip(scan.table_words, pair, strict=True)),
+            scan.table_word.eq(memory.read_data),
             quantizer.step.eq(divider.step),
             quantizer.residue.eq(layer.residue),
             quantizer.carry.eq(layer.carry),
@@ -239,10 +251,10 @@ class Core(wiring.Component):
             divider.clear.eq(sequencer.running),
             divider.take_norm.eq(sequencer.norm_take),
             divider.norm.eq(norm.total),
-            divider.take_samples.eq(arrives("samples")),
-            divider.samples.eq(arriving("samples")),
-            divider.take_step.eq(arrives("step")),
-            divider.static_step.eq(arriving("step")),
+            divider.take_samples.eq(takes["samples"][0]),
+            divider.samples.eq(takes["samples"][1]),
+            divider.take_step.eq(takes["step"][0]),
+            divider.static_step.eq(takes["step"][1]),
             divider.start.eq(sequencer.divide),
             divider.norm_shift.eq(layer.norm_shift),
             sequencer.divided.eq(divider.done),

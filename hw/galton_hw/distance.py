@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -52,12 +52,15 @@ class Distance(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         places = Signal(range(self.config.fifo_depth + 1), init=self.config.fifo_depth)
+        ready, more = Signal(init=1), Signal.like(places)
         left, event = Signal(), Signal(self.i.payload.shape(), reset_less=True)
         valid, fetch = Signal(), Signal()
         word, accumulators = Signal.like(self.fetch_word, reset_less=True), Signal(self.accumulators.shape(), reset_less=True)
         rows_done, entry, stolen = Signal.like(self.rows_done), Signal(), Signal()
+        goes = self.i.valid & ready
         m.d.comb += [
-            self.i.ready.eq(places != 0),
+            self.i.ready.eq(ready),
+            more.eq(places + left),
             self.o.valid.eq(valid),
             self.o.payload.eq(event),
             self.group_fetch.eq(fetch),
@@ -69,8 +72,9 @@ class Distance(wiring.Component):
         ]
         m.d.sync += [
             left.eq(self.left),
-            places.eq(places + left - (self.i.valid & self.i.ready)),
-            valid.eq(self.i.valid & self.i.ready),
+            places.eq(Mux(goes, more - 1, more)),
+            ready.eq(Mux(goes, more > 1, more != 0)),
+            valid.eq(goes),
             event.eq(self.i.payload),
             fetch.eq(self.fetch),
             word.eq(self.fetch_word),

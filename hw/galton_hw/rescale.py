@@ -90,7 +90,8 @@ class Requantizer(wiring.Component):
 class BundlePlaces(wiring.Component):
     """Where one channel after the other goes: to which bundle of a pixel (Config.bundles), to which place in it.
 
-    Members: `layer`; `restart` before the first channel; `next` in a channel's last cycle; `bundle`, `place`.
+    Members: `layer`; `restart` before the first channel; `next` in a channel's last cycle, every second one at most; `bundle`,
+    `place`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -123,12 +124,17 @@ class BundlePlaces(wiring.Component):
             if together > 1:
                 with m.If(channels == few):
                     m.d.comb += ends.eq(place == few * together - 1)
+        # Between two channels there is a cycle for this.
+        group_ended, vector_ended, ended = (
+            Signal(name=name, reset_less=True) for name in ("group_ended", "vector_ended", "ended")
+        )
+        m.d.sync += [group_ended.eq(ends_group), vector_ended.eq(ends_vector), ended.eq(ends)]
         with m.If(self.next):
             m.d.sync += [
-                bundle.eq(bundle + ends),
-                place.eq(Mux(ends, 0, place + 1)),
-                lane.eq(Mux(ends_vector, 0, lane + 1)),
-                owned.eq(Mux(ends_group, 0, owned + 1)),
+                bundle.eq(bundle + ended),
+                place.eq(Mux(ended, 0, place + 1)),
+                lane.eq(Mux(vector_ended, 0, lane + 1)),
+                owned.eq(Mux(group_ended, 0, owned + 1)),
             ]
         with m.If(self.restart):
             m.d.sync += [bundle.eq(0), place.eq(0), lane.eq(0), owned.eq(0)]
