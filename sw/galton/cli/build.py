@@ -79,7 +79,8 @@ def command(board: str, seeds: int, output: Path, network: Path | None, record: 
 def show(facts: dict[str, Any]) -> None:
     """Print cells, clocks and times of a build."""
     out = console()
-    rows = table(f"{facts['board']}: core {facts['configuration']}, link and pins", "", "used>", "available>", ">")
+    out.print(f"[bold]{facts['board']}: core {facts['configuration']}, link and pins[/]")
+    rows = table("", "", "used>", "available>", ">")
     for kind, name in KINDS.items():
         if facts["available"].get(kind):
             used, available = facts["used"][kind], facts["available"][kind]
