@@ -250,9 +250,9 @@ class Sequencer(wiring.Component):
             with m.State("RUN"):
                 m.d.comb += [self.running.eq(1), self.owns_memory.eq(0)]
                 if pairs:
+                    m.d.comb += self.owns_memory.eq(~loaded)
                     with m.If(~loaded):
                         channels()
-                        m.d.comb += self.owns_memory.eq(fetching)
                     m.d.sync += loaded.eq(loaded | channels_end)
                 with m.If(self.finished):
                     m.d.sync += [layers_done.eq(layers_done + 1), index.eq(0), loaded.eq(0)]
