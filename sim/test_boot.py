@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from random import Random
 
 import numpy as np
@@ -28,7 +27,9 @@ assert GOOD[FRAME] == 0
 
 def powered(content: bytes) -> tuple[bool, bool]:
     """Power up with that in the flash: whether the core is enabled, and whether booting failed. The line must work."""
-    with Board(SimulatedLine(LINKED, flash=content)) as board:
+    line = SimulatedLine(LINKED, flash=content)
+    assert line.early == b""
+    with Board(line) as board:
         failed = board.identify().boot_failed
         enabled = board.exchange.ask(Request(REGISTERS["control"])).words == (1,)
         board.write(MEMORY_DATA, 3, [7, 8])
@@ -88,10 +89,3 @@ def test_changed_somewhere(seed):
         }[kind]
         if change != GOOD:
             assert powered(change) == (False, True), (kind, place)
-
-
-def test_the_line_rests_while_it_loads():
-    """What a host sends meanwhile is passed over, and nothing is sent."""
-    line = SimulatedLine(LINKED, flash=GOOD)
-    with closing(line):
-        assert line.receive(1e-3) == b""

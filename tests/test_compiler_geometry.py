@@ -113,19 +113,19 @@ def test_every_tap_of_groups_with_kernels_of_their_own(layer: Layer, groups: int
 
 @given(layer=layers())
 @settings(max_examples=300, deadline=None)
-def test_rows_are_claimed_before_and_done_after_they_are_touched(layer: Layer) -> None:
+def test_rows_are_done_in_order_and_the_next_ones_are_touched(layer: Layer) -> None:
     geometry = Geometry(layer, CONFIG)
-    claimed, done, held = 0, 0, [0]
+    done, held = 0, [0]
     for walk in geometry.walks:
-        done, claimed = done + walk.done, claimed + walk.claim
-        held.append(claimed - done)
+        done += walk.done
+        held.append(walk.segments)
         if walk.segments:
-            assert done <= walk.first
-            assert walk.first + walk.segments <= claimed
-    assert done == layer.map_shape[0]
-    assert (geometry.walks[-1].segments, geometry.walks[-1].claim) == (0, 0)
-    assert geometry.least_ring_rows == max(1, *held) <= ring(geometry)
+            assert done == walk.first
     kernel, stride = layer.weights.shape[1], layer.stride[0]
+    assert geometry.done_at_once <= max(1, 1 + (layer.padding[0] - kernel) // stride)
+    assert done == layer.map_shape[0]
+    assert geometry.walks[-1].segments == 0
+    assert geometry.least_ring_rows == max(1, *held) <= ring(geometry)
     assert geometry.least_ring_rows <= max(1, -(-kernel // stride))
 
 

@@ -177,9 +177,9 @@ def plain(name: str) -> Image:
         (LAYER, FIRST_LAYER, {"accumulator_start": 100}, "outside the accumulators"),
         (LAYER, FIRST_LAYER, {"accumulator_skip": 0}, "do not walk whole pixels"),
         (LAYER, FIRST_LAYER, {"channel_stride_long": 1 << 18}, "walks to address"),
-        (ROW, FIRST_ROW, {"ring_start": 1}, "within a ring row"),
-        (ROW, FIRST_ROW, {"claim": 31}, "wait for ever"),
+        (ROW, FIRST_ROW, {"segments": 31}, "wait for ever"),
         (ROW, FIRST_ROW, {"done": 1}, "do not complete"),
+        (ROW, FIRST_ROW, {"done": 3}, "do not complete"),
         (ROW, FIRST_ROW, {"weight_base": (1 << 20) - 1}, "walks to address"),
         (LAYER, FIRST_LAYER, {"dynamic": 1}, "dynamic without samples"),
         (LAYER, FIRST_LAYER, {"elementwise": 1, "input_channels": 2}, "gives [48] channels of 3, each from its own"),
@@ -271,7 +271,7 @@ def test_what_is_packed_is_what_runs(name: str) -> None:
         (LAYER, FIRST_LAYER, {"dead_zone": 200}),
         (LAYER, FIRST_LAYER, {"high": 3}),
         (ROW, FIRST_ROW, {"segments": 1}),
-        (ROW, FIRST_ROW + 2 * ROW.words, {"ring_start": 0}),
+        (ROW, FIRST_ROW + 2 * ROW.words, {"short": 1}),
     ]:
         assert (golden.run(patched(image, record, position, **changes), raw) != before).any(), changes
     chunks = image.chunks[0].copy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import circuits
 import pytest
 from flash_model import flash
@@ -35,7 +37,7 @@ def boot(content: bytes) -> tuple[Bus, bool]:
 def timed(content: bytes) -> tuple[Bus, bool, int]:
     """The same, and the cycles that it took."""
     bus, dut = Bus(DIGEST), SerialLink(MINIMUM_DIVIDER, boot=(ADDRESS, boot_word(DIGEST)))
-    failed, taken = [], []
+    failed, taken, rng = [], [], Random(len(content))
 
     async def core(ctx):
         async for _, _, valid, write, address, value in ctx.tick().sample(
@@ -52,10 +54,13 @@ def timed(content: bytes) -> tuple[Bus, bool, int]:
         cycles, limit = 0, 130 * MINIMUM_DIVIDER + BYTE_CYCLES * (len(content) + 16)
         async for _, _, active, tx in ctx.tick().sample(dut.boot.active, dut.tx):
             assert tx, "an answer left"
+            # Whatever the serial line does meanwhile.
+            ctx.set(dut.rx, rng.getrandbits(1))
             cycles += 1
             if not active or cycles == limit:
                 break
         assert cycles < limit, "the boot goes on"
+        ctx.set(dut.rx, 1)
         taken.append(cycles)
         for _ in range(400):
             *_, tx = await ctx.tick().sample(dut.tx)

@@ -9,8 +9,10 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from galton.format import ROW
 from galton_hw.dispatch import Dispatch, event_layout
 from galton_hw.fifo import Fifo
+from galton_hw.layout import field_bits
 from galton_hw.quantizer import count_layout
 from galton_hw.scan import tag_layout
 from galton_sim import streams
@@ -18,6 +20,8 @@ from galton_sim import streams
 CONFIG = circuits.SMALL
 CONFIGS = {1: CONFIG, 4: replace(CONFIG, lanes=6, scan_width=4)}
 RING_ROWS = 4
+DONE_BITS = field_bits(ROW, "done")
+DONE = (1 << DONE_BITS) - 1
 ALL = 0b11
 FEWER, LATE = 0b0011_1010, 0b1010_0110
 """Bits of two groups' four labels."""
@@ -44,11 +48,12 @@ class Dispatched(wiring.Component):
 
 
 def draw_items(rng, rows, group_channels, config):
-    """Rows of counts behind their markers, and the marker that ends them; between 0 and 3 rows are claimed at a time.
+    """Rows of counts behind their markers, and the marker that ends them; between 0 and 3 rows are done at a time, as many as had
+    segments before.
 
     group_channels: of an elementwise layer, whose rows are of whole pixels; 0 for other layers.
     """
-    items, width = [], config.scan_width
+    items, width, segments = [], config.scan_width, 0
 
     def add(size, **values):
         tag = {name: rng.getrandbits(field.width) for name, field in tag_layout(config)}
@@ -57,7 +62,9 @@ def draw_items(rng, rows, group_channels, config):
         items.append({"counts": counts, **values, "tag": tag | values["tag"]})
 
     for _ in range(rows):
-        add(0, marker=1, tag={"claim": rng.choice([0, 0, 1, 1, 2, 3]), "active": 1, "woken": ALL})
+        done = min(segments, rng.choice([0, 0, 1, 1, 2, 3]))
+        segments = min(segments - done + rng.choice([0, 0, 1, 1, 2, 3]), RING_ROWS)
+        add(0, marker=1, tag={"start": done | segments << DONE_BITS, "active": 1, "woken": ALL})
         if not group_channels:
             for _ in range(rng.choice([0, 1, 5, 12])):
                 add(1, marker=0, tag={"active": rng.random() < 0.8, "vector_end": 0, "woken": rng.randint(1, ALL)})
@@ -70,7 +77,7 @@ def draw_items(rng, rows, group_channels, config):
                         ends = {"vector_end": int(bundle + width >= lanes)}
                         ends["group_end"] = int(ends["vector_end"] and first + lanes == group_channels)
                         add(min(width, lanes - bundle), marker=0, tag={"active": active, "woken": ALL, **ends})
-    add(0, marker=1, tag={"claim": 0, "active": 1, "woken": ALL})
+    add(0, marker=1, tag={"start": segments, "active": 1, "woken": ALL})
     return items
 
 
@@ -108,17 +115,15 @@ def test_dispatch(stall, width, group_channels):
     rng, config = Random(f"{stall} {group_channels}"), CONFIGS[width]
     items, dut, seen = draw_items(rng, 25, group_channels, config), Dispatched(config), []
     due, dispatch = deliveries(items, group_channels, config), dut.dispatch
-    claims = sum(item["tag"]["claim"] for item in items if item["marker"])
-    # Some rows are drained before they are claimed: those that no input touches.
-    early = rng.choice([0, 2])
+    rows = sum(item["tag"]["start"] & DONE for item in items if item["marker"])
 
     async def drain(ctx):
-        # A model of the ring: never more drained than claimed, but for the early ones.
+        # Never more drained than done.
         drained = 0
         wait = rng.randrange(1, 9)
-        while drained < claims:
-            allowed = early + sum(cycle["i_valid"] and cycle["i_ready"] and cycle["marker"] and cycle["claim"] for cycle in seen)
-            pulse = drained < min(allowed, claims) and wait == 0
+        while drained < rows:
+            done = sum(cycle["start"] & DONE for cycle in seen if cycle["i_valid"] and cycle["i_ready"] and cycle["marker"])
+            pulse = drained < done and wait == 0
             wait = rng.randrange(60 if group_channels else 15) if pulse else max(wait - 1, 0)
             drained += pulse
             ctx.set(dispatch.row_drained, pulse)
@@ -130,7 +135,7 @@ def test_dispatch(stall, width, group_channels):
 
     item = dispatch.i.payload
     watched = {name: getattr(dispatch, name) for name in ("events", "fifo_stall", "ring_stall", "row_drained")}
-    watched |= {"i_valid": dispatch.i.valid, "i_ready": dispatch.i.ready, "marker": item.marker, "claim": item.tag.claim}
+    watched |= {"i_valid": dispatch.i.valid, "i_ready": dispatch.i.ready, "marker": item.marker, "start": item.tag.start}
     for index in range(config.groups):
         watched |= {f"valid_{index}": dispatch.o[index].valid, f"ready_{index}": dispatch.o[index].ready}
 
@@ -157,8 +162,7 @@ def test_dispatch(stall, width, group_channels):
     check_cycles(seen, due)
     active = [count["magnitude"] for item in items if item["tag"]["active"] for count in item["counts"]]
     assert sum(cycle["events"] for cycle in seen) == len(active) - active.count(0)
-    if early == 0:
-        assert any(cycle["ring_stall"] for cycle in seen)
+    assert any(cycle["ring_stall"] for cycle in seen)
     if stall == 0.6:
         assert any(cycle["fifo_stall"] for cycle in seen)
         alone = [cycle for cycle in seen if cycle["events"] and not all(cycle[f"ready_{g}"] for g in range(config.groups))]
@@ -167,7 +171,7 @@ def test_dispatch(stall, width, group_channels):
 
 def check_cycles(seen, due):
     """In every cycle an item moves unless the rows claimed before it have no room or a FIFO that it needs is full."""
-    claimed = drained = place = 0
+    done = claimed = drained = place = 0
     for cycle in seen:
         blocked = claimed - drained > RING_ROWS
         if cycle["i_valid"]:
@@ -185,6 +189,8 @@ def check_cycles(seen, due):
         assert moved == (set(wanted) if cycle["i_ready"] else set())
         drained += cycle["row_drained"]
         if cycle["i_valid"] and cycle["i_ready"]:
-            claimed += cycle["marker"] and cycle["claim"]
+            if cycle["marker"]:
+                done += cycle["start"] & DONE
+                claimed = done + (cycle["start"] >> DONE_BITS)
             place += 1
     assert place == len(due)

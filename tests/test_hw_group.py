@@ -21,10 +21,14 @@ WIDE = replace(circuits.DENSE, name="wide", lanes=6, scan_width=4)
 
 
 def draw_marker(rng):
-    """An event that begins a row: done, segments, place in the ring."""
+    """An event that begins a row: done, segments."""
     segments = rng.choice([1, 1, 2, 3])
-    start = rng.randrange(4) | segments << DONE_BITS
-    return {"marker": 1, "last": rng.getrandbits(1), "start": start, "column": 12 * rng.randrange(4)}
+    return {
+        "marker": 1,
+        "last": rng.getrandbits(1),
+        "start": rng.randrange(2) | segments << DONE_BITS,
+        "column": rng.getrandbits(4),
+    }
 
 
 def draw_count(rng, least, limit):
@@ -69,12 +73,13 @@ def signed(count):
 
 def segments_of(events, layer, table, config):
     """The segments that events become, with the counts of their lanes; `table` is None where columns are dense."""
-    segments = ring = 0
+    segments = done = 0
     gathered = [0] * config.lanes
     for event in events:
         if event.get("marker"):
-            segments, ring = event["start"] >> DONE_BITS, event["column"]
-            yield {"marker": 1, "entries": 0, "done": event["start"] & ((1 << DONE_BITS) - 1)}
+            segments, more = event["start"] >> DONE_BITS, event["start"] & ((1 << DONE_BITS) - 1)
+            done += more
+            yield {"marker": 1, "entries": 0, "done": more}
             continue
         counts = [signed(event["counts"][0])] * config.lanes
         if layer["elementwise"]:
@@ -89,7 +94,7 @@ def segments_of(events, layer, table, config):
             if table is not None:
                 start, entries = table[start]["start"], table[start]["entries"]
             column = event["column"] + event.get("late", 0) * layer["accumulator_skip"]
-            word = (ring + index * layer["row_words"]) % layer["ring_words"] + column
+            word = (done + index) * layer["row_words"] % layer["ring_words"] + column
             common = {"first": int(index == 0), "counts": counts}
             if not layer["elementwise"]:
                 common |= event["counts"][0]
@@ -336,7 +341,7 @@ def test_gathering_hides_behind_the_entries_before(lanes, width, taps, cycles):
     config = replace(circuits.DENSE, lanes=lanes, fifo_depth=16, scan_width=width)
     layer = circuits.layer(pitch=taps, entries_long=taps, entries_short=taps, elementwise=1, accumulator_skip=1, **RING)
     machine, rng = Machine(config, layer, "gathering"), Random(lanes)
-    events = [{"marker": 1, "start": 3 << DONE_BITS, "column": 12}]
+    events = [{"marker": 1, "start": 1 | 3 << DONE_BITS}]
     for vector in range(10):
         event = {"short": 0, "start": 9 * vector, "column": vector}
         for bundle in range(lanes // width):
@@ -353,7 +358,7 @@ def test_hazards(columns, steal):
     """Single entries that hit a word again in the next cycle, in the one after, or in the third."""
     layer = circuits.layer(pitch=1, entries_long=1, entries_short=1, **RING)
     machine = Machine(circuits.DENSE, layer, "hazards")
-    events = [{"marker": 1, "start": 1 << DONE_BITS, "column": 12}]
+    events = [{"marker": 1, "start": 1 | 1 << DONE_BITS}]
     for index in range(60):
         event = {"counts": [{"magnitude": index % 7 + 1, "negative": index % 3 == 0}], "short": 0, "start": index}
         events.append({**event, "column": columns[index % len(columns)]})
@@ -367,7 +372,7 @@ def test_planes_hit_one_word():
     """Both planes of one vector, event after event: the same word in every cycle."""
     layer = circuits.layer(pitch=2, entries_long=2, entries_short=2, two_planes=1, **RING)
     machine = Machine(replace(circuits.DENSE, count_bits=4), layer, "planes")
-    events = [{"marker": 1, "start": 1 << DONE_BITS, "column": 0}]
+    events = [{"marker": 1, "start": 1 << DONE_BITS}]
     counts = [{"magnitude": 15, "negative": sign} for sign in (0, 1)]
     events += [{"counts": [counts[index & 1]], "short": 0, "start": 2 * index, "column": 3} for index in range(30)]
     check(machine, events, 0.0, "planes")
@@ -388,7 +393,7 @@ def check(machine, events, steal, seed):
 def test_fetch_reads_and_clears():
     machine = Machine(circuits.DENSE, circuits.layer(pitch=1, entries_long=1, **RING), "fetch")
     dut, found = machine.dut, []
-    marker = {"marker": 1, "start": 3 | 1 << DONE_BITS, "column": 0}
+    marker = {"marker": 1, "start": 1 << DONE_BITS}
     events = [marker, {"counts": [{"magnitude": 3, "negative": 0}], "short": 0, "start": 9, "column": 2}]
     machine.walk(events)
 
@@ -407,7 +412,7 @@ def test_fetch_reads_and_clears():
             ctx.set(dut.fetch_word, 2 + cycle % 2)
             *_, accumulators = await ctx.tick().sample(dut.accumulators)
             found.append(streams.plain(accumulators))
-        assert ctx.get(dut.rows_done) == 3
+        assert ctx.get(dut.rows_done) == 0
 
     circuits.simulate(dut, testbench)
     nothing = [0] * machine.config.lanes

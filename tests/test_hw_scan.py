@@ -122,8 +122,7 @@ def expected_items(parsed, octets, config):
     row_bits = next(field.bits for field in ROW.fields if field.name == "done")
     place = 0
     for row in parsed.rows:
-        start = row["done"] | row["segments"] << row_bits
-        tag = {"start": start, "column": row["ring_start"], "active": 1, "claim": row["claim"]}
+        tag = {"start": row["done"] | row["segments"] << row_bits, "active": 1}
         several = {"woken": (1 << config.groups) - 1} if config.groups > 1 else {}
         yield {"marker": 1, "tag": tag | several | ({"short": row["short"]} if config.scan_width > 1 else {})}
         if row is parsed.rows[-1]:
@@ -160,10 +159,10 @@ def scanned(parsed, config, words, stall, seed):
 
     async def load(ctx):
         ctx.set(dut.layer, parsed.layer)
-        for y, index, word in table:
-            ctx.set(dut.table_write, 1 << index)
+        for y, _, word in table:
+            ctx.set(dut.table_write, 1)
             ctx.set(dut.table_address, y)
-            ctx.set(dut.table_words, [word] * ROW.words)
+            ctx.set(dut.table_word, word)
             await ctx.tick()
         ctx.set(dut.table_write, 0)
         ctx.set(dut.rest, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import termios
 import tty
 import zlib
 from random import Random
@@ -295,6 +296,15 @@ def test_a_silent_port_is_given_back(terminal):
     with pytest.raises(NoAnswer):
         connect(terminal.path, attempts=1, patience=0.01)
     SerialLine(terminal.path).close()
+
+
+def test_a_terminal_that_cannot_be_set_up(terminal, monkeypatch):
+    def fail(*arguments):
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(termios, "tcflush", fail)
+    with pytest.raises(PortError, match="Input/output error"):
+        SerialLine(terminal.path)
 
 
 def test_a_port_that_takes_nothing():

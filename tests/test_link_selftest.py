@@ -87,6 +87,12 @@ def test_an_input_that_a_disabled_core_takes_is_found():
         selftest.refused(board(Bus(takes_input=True)))
 
 
+def test_a_line_that_never_stops():
+    babble = board(Bus())
+    babble.exchange.line.receive = lambda timeout: b"\x55" * 50
+    assert selftest.provoke(babble, bytes(12)) is None
+
+
 def test_a_board_that_never_tells_errors_is_found():
     silent = board(Bus())
     silent.exchange.line.spoil = lambda data: data.replace(b"\x01", b"\x02") if len(data) < 12 else data

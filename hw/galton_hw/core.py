@@ -208,7 +208,7 @@ class Core(wiring.Component):
         layer, network = sequencer.layer, sequencer.network
 
         ports = self.config.data_ports
-        # The two words of a ROW: from both ports at once, or one after the other from the only one. Likewise those of LAYER.
+        # The next two words of LAYER: from both ports at once, or one after the other from the only one.
         pair = memory.read_data, memory.read_data if ports == 1 else memory.scan_data
 
         def arrives(name: str) -> Value:
@@ -230,7 +230,7 @@ class Core(wiring.Component):
             scan.layer.eq(layer),
             scan.table_write.eq(sequencer.table_write),
             scan.table_address.eq(sequencer.load_index),
-            *(word.eq(source) for word, source in zip(scan.table_words, pair, strict=True)),
+            scan.table_word.eq(memory.read_data),
             quantizer.step.eq(divider.step),
             quantizer.residue.eq(layer.residue),
             quantizer.carry.eq(layer.carry),

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, MAXIMUM_STRIDE
-from galton_hw.layout import layout, sign_magnitude, start_bits
+from galton.format import LAYER, MAXIMUM_STRIDE, ROW
+from galton_hw.layout import field_bits, layout, sign_magnitude, start_bits
 from galton_hw.quantizer import count_layout
 from galton_hw.scan import tag_layout
 
@@ -68,9 +68,11 @@ class Dispatch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item, layer = self.i.payload, self.layer
-        # Rows of the ring that nobody has claimed: negative while a claim waits. Rows that no input touches may be drained before
-        # they are claimed, so it can pass ring_rows, too.
-        spare, started = Signal(signed(len(layer.ring_rows) + 2)), Signal()
+        # Rows of the ring that nobody has claimed: negative while a claim waits. Claimed are all rows that are done and those of
+        # the segments at hand.
+        spare, started = Signal(signed(len(layer.ring_rows) + 1)), Signal()
+        row = data.StructLayout({name: field_bits(ROW, name) for name in ("done", "segments")})
+        begins, segments = data.View(row, item.tag.start[: row.size]), Signal(row["segments"].shape)
         blocked, leaves, all_ready, taken = Signal(), Signal(), Signal(), Signal()
         # Where an elementwise layer's bundle belongs, and whether its vector has had a count.
         bundle, group, begun = Signal(len(self.o[0].payload.bundle)), Signal(range(max(len(self.o), 2))), Signal()
@@ -122,9 +124,12 @@ class Dispatch(wiring.Component):
             started.eq(1),
         ]
         room, claims = spare + Mux(started, self.row_drained, layer.ring_rows), taken & item.marker
+        claim = begins.done + begins.segments - segments
         if self.config.group_distance:
             # What comes late chooses.
-            m.d.sync += spare.eq(Mux(claims, room - item.tag.claim, room))
+            m.d.sync += spare.eq(Mux(claims, room - claim, room))
         else:
-            m.d.sync += spare.eq(room - Mux(claims, item.tag.claim, 0))
+            m.d.sync += spare.eq(room - Mux(claims, claim, 0))
+        with m.If(claims):
+            m.d.sync += segments.eq(begins.segments)
         return m

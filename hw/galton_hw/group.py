@@ -37,7 +37,7 @@ def segment_layout(config: Config) -> data.StructLayout:
 
 
 class Expander(wiring.Component):
-    """Events in, one segment for each kernel row out; markers go through and set the row's kernel rows and ring place.
+    """Events in, one segment for each kernel row out; markers go through, set the kernel rows and move on in the ring.
 
     Latency 1, throughput one segment a cycle. Sparse columns are found in a table, dense ones by adding `pitch`. The counts of a
     vector's lanes are gathered first, a bundle a cycle, also while the segments of the vector before go out.
@@ -75,7 +75,7 @@ class Expander(wiring.Component):
         index = Signal.like(segments)
         start, following_start = Signal(len(event.start)), Signal(len(event.start))
         ring, following_ring = Signal(len(event.column)), Signal(len(event.column))
-        next_ring = Signal(len(event.column) + 1)
+        next_ring, wrapped = Signal(len(event.column) + 1), Signal(len(event.column))
         last = Signal()
         # A vector leaves its event behind with its first segment, so that the next one can be gathered.
         gathered, full, room = Signal(self.gathered.shape()), Signal(), Signal()
@@ -92,6 +92,7 @@ class Expander(wiring.Component):
             start.eq(Mux(index == 0, event.start, following_start)),
             ring.eq(Mux(index == 0, ring_start, following_ring)),
             next_ring.eq(ring + layer.row_words),
+            wrapped.eq(Mux(next_ring == layer.ring_words, 0, next_ring)),
         ]
         held = Signal(segment.shape(), reset_less=True)
         valid = Signal()
@@ -117,16 +118,15 @@ class Expander(wiring.Component):
                 held.word.eq(ring + Mux(going, column, event.column)),
                 index.eq(Mux(last, 0, index + 1)),
                 following_start.eq(start + layer.pitch),
-                following_ring.eq(Mux(next_ring == layer.ring_words, 0, next_ring)),
+                following_ring.eq(wrapped),
             ]
             with m.If(~going):
                 m.d.sync += [short.eq(event.short), column.eq(event.column)]
             with m.If(event.marker & ~going):
-                m.d.sync += [
-                    held.entries.eq(0),
-                    segments.eq(event.start[len(held.done) :]),
-                    ring_start.eq(event.column),
-                ]
+                m.d.sync += [held.entries.eq(0), segments.eq(event.start[len(held.done) :])]
+                # Of several rows that are done the ring has the last ones: no segments follow.
+                with m.If(event.start[0]):
+                    m.d.sync += ring_start.eq(wrapped)
         if config.sparse:
             m.submodules.table = table = TwoPortMemory(config.table_words, 32)
             word = data.View(layout(TABLE), table.read_data)

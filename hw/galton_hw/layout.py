@@ -40,7 +40,7 @@ def limits(config: Config) -> dict[str, int]:
         **dict.fromkeys(("input_base", "output_base", "residual_base", "profile_base"), data_address),
         **dict.fromkeys(("input_words", "output_words"), data_size),
         **dict.fromkeys(("weight_base", "channel_stride_long", "channel_stride_short"), start),
-        **dict.fromkeys(("ring_start", "accumulator_start", "accumulator_skip", "left_words", "right_words"), word),
+        **dict.fromkeys(("accumulator_start", "accumulator_skip", "left_words", "right_words"), word),
         **dict.fromkeys(("row_words", "ring_words"), size),
         # A segment fits into an accumulator row, twice that with two planes.
         **dict.fromkeys(("pitch", "entries_long", "entries_short"), size + 1),

@@ -13,7 +13,7 @@ from amaranth.utils import ceil_log2
 from galton.config import Config
 from galton.format import LAYER, MAXIMUM_STRIDE, ROW, WORD_BITS
 from galton_hw.bundle_sizes import BundleSizes
-from galton_hw.layout import field_bits, layout, start_bits
+from galton_hw.layout import field_in_word, layout, start_bits
 from galton_hw.memory import TwoPortMemory
 from galton_hw.quantizer import item_layout
 from galton_hw.reader import Reader, WindowReader
@@ -22,10 +22,10 @@ from galton_hw.reader import Reader, WindowReader
 def tag_layout(config: Config) -> data.StructLayout:
     """What travels through the quantizer beside a bundle: of its first activation; the others follow by the channel stride.
 
-    In a marker `start` holds ROW.done and ROW.segments, `column` ROW.ring_start and, where bundles have several activations,
-    `short` ROW.short of the row that begins. In elementwise layers `vector_end` and `group_end` say that a bundle is the last of
-    L neighbours, and of those of its group. Where there are several groups, `label` is the column modulo the stride, and `woken`
-    has a bit for each group that has taps there.
+    In a marker `start` holds ROW.done and ROW.segments and, where bundles have several activations, `short` ROW.short of the row
+    that begins. In elementwise layers `vector_end` and `group_end` say that a bundle is the last of L neighbours, and of those of
+    its group. Where there are several groups, `label` is the column modulo the stride, and `woken` has a bit for each group that
+    has taps there.
     """
     several = {"label": ceil_log2(MAXIMUM_STRIDE), "woken": config.groups} if config.groups > 1 else {}
     return data.StructLayout(
@@ -37,7 +37,6 @@ def tag_layout(config: Config) -> data.StructLayout:
             "active": 1,
             "vector_end": 1,
             "group_end": 1,
-            "claim": field_bits(ROW, "claim"),
         }
     )
 
@@ -51,7 +50,7 @@ class Scan(wiring.Component):
     Members
     -------
     layer: the layer's record, constant from reset on.
-    table_*: host side of the table of ROW records, a word at a time.
+    table_*: host side of the table of ROW records.
     turn, address, read_data: data memory, see `Reader`; for several activations a cycle every one is a turn.
     o: items for the quantizer.
     """
@@ -62,9 +61,9 @@ class Scan(wiring.Component):
         super().__init__(
             {
                 "layer": In(layout(LAYER, config)),
-                "table_write": In(ROW.words),
+                "table_write": In(1),
                 "table_address": In(ceil_log2(config.rows)),
-                "table_words": In(data.ArrayLayout(WORD_BITS, ROW.words)),
+                "table_word": In(WORD_BITS),
                 "turn": In(1),
                 "address": Out(ceil_log2(config.data_words)),
                 "read_data": In(WORD_BITS),
@@ -74,20 +73,16 @@ class Scan(wiring.Component):
 
     def _row_table(self, m: Module, row: Signal) -> data.View:
         """The record of row number `row`, a cycle after the number."""
-        record = Signal(layout(ROW, self.config))
-        for word in range(ROW.words):
-            fields = list(ROW.in_word(word))
-            width = sum(len(record[field.name]) for field, _ in fields)
-            m.submodules[f"table_{word}"] = table = TwoPortMemory(self.config.rows, width)
-            m.d.comb += [
-                table.write.eq(self.table_write[word]),
-                table.write_address.eq(self.table_address),
-                table.write_data.eq(Cat(self.table_words[word][bit : bit + len(record[field.name])] for field, bit in fields)),
-                table.read.eq(1),
-                table.read_address.eq(row),
-                Cat(record[field.name] for field, _ in fields).eq(table.read_data),
-            ]
-        return record
+        record = layout(ROW, self.config)
+        m.submodules.table = table = TwoPortMemory(self.config.rows, record.size)
+        m.d.comb += [
+            table.write.eq(self.table_write),
+            table.write_address.eq(self.table_address),
+            table.write_data.eq(Cat(field_in_word(ROW, field.name, self.table_word, self.config) for field in ROW.fields)),
+            table.read.eq(1),
+            table.read_address.eq(row),
+        ]
+        return data.View(record, table.read_data)
 
     def _single(self, m: Module, goes: Value, channels: Signal, group_end: Signal, vector_end: Signal) -> None:
         """Where groups and vectors end, in bundles of one."""
@@ -172,6 +167,7 @@ class Scan(wiring.Component):
         else:
             m.d.comb += reader.taken.eq(Mux(go & ~marker_due, count, 0))
             m.d.comb += [raw.eq(Mux(count > index, reader.window[index], 0)) for index, raw in enumerate(self.o.payload.raw)]
+        m.d.comb += tag.column.eq(column + Mux(short, layer.accumulator_skip, 0))
         if self.config.groups > 1:
             # A group that has a tap less than one sleeps. Constant: the first item leaves some cycles after the start.
             none, woken = Signal(), Signal(len(layer.fewer), reset_less=True)
@@ -184,15 +180,12 @@ class Scan(wiring.Component):
         with m.If(marker_due):
             m.d.comb += [
                 tag.start.eq(Cat(record.done, record.segments)),
-                tag.column.eq(record.ring_start),
                 tag.active.eq(1),
-                tag.claim.eq(record.claim),
                 tag.short.eq(record.short if width > 1 else 0),
             ]
         with m.Else():
             m.d.comb += [
                 tag.start.eq(start),
-                tag.column.eq(column + Mux(short, layer.accumulator_skip, 0)),
                 tag.short.eq(short),
                 tag.active.eq(active & taps),
                 tag.vector_end.eq(vector_end),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, NETWORK, PROFILE, ROW, WORD_BITS, WORD_BYTES
+from galton.format import LAYER, NETWORK, PROFILE, WORD_BITS, WORD_BYTES
 from galton_hw.counting import down, up
 from galton_hw.layout import RecordRegisters, field_in_word, layout
 
@@ -16,7 +16,7 @@ from galton_hw.layout import RecordRegisters, field_in_word, layout
 class Sequencer(wiring.Component):
     """States: clear the accumulators once after enabling; then for every inference: read NETWORK and load the input; for every
     layer read LAYER, the ROWs and CHANNELs, run, write PROFILE; read NETWORK again and give the output. Where the memory has two
-    ports, LAYER and ROWs come two words at a time, and CHANNELs while the layer runs: the drain leaves its port until then.
+    ports, LAYER comes two words at a time, and CHANNELs while the layer runs: the drain leaves its port until then.
 
     Cycles of a layer (galton.cycles.setup and what follows) are those from the first read of LAYER to the last of the run;
     PROFILE writes are not counted.
@@ -29,8 +29,8 @@ class Sequencer(wiring.Component):
     second_address, second_data: where the memory has two ports, of the other one, which is the scan's while `running`.
     sweep, sweep_word: clear this accumulator word.
     running: the engine is out of reset; finished: its layer is done.
-    layer_write, table_*: `read_data` is word number load_index of LAYER, or a word of row number load_index; of two ports both
-        have the next two words.
+    layer_write, table_write: `read_data` is word number load_index of LAYER, or row number load_index; of two ports both have the
+        next two words of LAYER.
     load, load_*: CHANNELs are read; `read_data` is a word of number load_index.
     divide: start the step divider. norm_clear, norm_take: of the tensor that was written last.
     counter, counter_turn: a total of the counters, and go to the next one. counting: this cycle counts.
@@ -59,7 +59,7 @@ class Sequencer(wiring.Component):
                 "running": Out(1),
                 "finished": In(1),
                 "layer_write": Out(1),
-                "table_write": Out(ROW.words),
+                "table_write": Out(1),
                 "load": Out(1),
                 "load_bias": Out(1),
                 "load_multiplier": Out(1),
@@ -229,13 +229,10 @@ class Sequencer(wiring.Component):
                     m.next = "ROWS"
             with m.State("ROWS"):
                 # One ROW more than there are rows, and a cycle while the last word arrives.
-                words_of = (1 << ROW.words) - 1 if pairs else 1 << arrived_part
-                m.d.comb += [fetching.eq(~ended), both.eq(1), self.table_write.eq(Mux(arrived, words_of, 0))]
-                m.d.sync += [part.eq(~part), ended.eq((part | pairs) & (index == layer.fields.input_rows))]
-                with m.If(part | pairs):
-                    m.d.sync += index.eq(index + 1)
+                m.d.comb += [fetching.eq(~ended), self.table_write.eq(arrived)]
+                m.d.sync += [index.eq(index + 1), ended.eq(index == layer.fields.input_rows)]
                 with m.If(ended):
-                    m.d.sync += [index.eq(0), part.eq(0)]
+                    m.d.sync += index.eq(0)
                     m.next = after_rows
                     with m.If(layer.fields.dynamic):
                         m.d.comb += self.divide.eq(1)

@@ -38,7 +38,8 @@ class SimulatedLine:
 
     Parameters: `linked`, what is on the board's chip; `flash`, what its flash holds from the address on where it looks for an
     image, with nothing else in it; `vcd` names a file for waveforms (slow, large); `text`, Verilog to run in place of its own.
-    Members: as in Line; `cycles` simulated so far. Raises MissingTool, HardwareMismatch where the simulation cannot be built.
+    Members: as in Line; `cycles` simulated so far; `early`, what it sent by itself at power-up: nothing, if all is well.
+    Raises MissingTool, HardwareMismatch where the simulation cannot be built.
     """
 
     def __init__(self, linked: LinkedCore, *, flash: bytes = b"", vcd: Path | None = None, text: str | None = None) -> None:
@@ -60,7 +61,7 @@ class SimulatedLine:
                 *([str(vcd)] if vcd is not None else []),
             ]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self.receive((BOOT_BITS * divider + BYTE_CYCLES * (len(flash) + BOOT_BYTES)) / self.clock)
+            self.early = self.receive((BOOT_BITS * divider + BYTE_CYCLES * (len(flash) + BOOT_BYTES)) / self.clock)
 
     def send(self, data: bytes) -> None:
         """See Line."""

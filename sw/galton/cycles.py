@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from galton import golden
 from galton.config import Config
 from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
-from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, ROW, WORD_BYTES
+from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, WORD_BYTES
 from galton.image import Image
 from galton.loops import compiled
 from galton.network import Ints
@@ -111,10 +111,10 @@ def drain_finish(config: Config) -> int:
 def setup(parsed: ParsedLayer, config: Config) -> int:
     """Cycles from the first read of a layer's record to its start: LAYER, ROWs, the division, CHANNELs.
 
-    A data memory of two ports gives two words of LAYER or a ROW at once, and CHANNELs while the layer runs.
+    A data memory of two ports gives two words of LAYER at once, and CHANNELs while the layer runs.
     """
     record = -(-LAYER.words // config.data_ports) + 1
-    rows = ROW.words // config.data_ports * len(parsed.rows) + 1
+    rows = len(parsed.rows) + 1
     division = DIVISION if parsed.layer["dynamic"] else 0
     return record + rows + division + (loading(parsed) if config.data_ports == 1 else 0)
 
@@ -195,7 +195,7 @@ class Plan:
         if parsed.elementwise:
             self.owner, self.ends = np.arange(channels) // parsed.layer["group_channels"], vector_ends(parsed, image.config)
             self.woken &= self.owner[:, None] == np.arange(image.config.groups)
-        self.rows = np.array([[row["segments"], row["claim"], row["done"]] for row in parsed.rows], np.int64)
+        self.rows = np.array([[row["segments"], row["done"]] for row in parsed.rows], np.int64)
         self.labels = labels
         self.entries: dict[tuple[int, ...], Ints] = {}
 
@@ -311,7 +311,7 @@ def walk(  # type: ignore[no-untyped-def]
 ):
     """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
 
-    rows: (rows + 1, [segments, claim, done]). times, woken, whole, first, lengths, entries: see Events. elementwise: of the
+    rows: (rows + 1, [segments, done]). times, woken, whole, first, lengths, entries: see Events. elementwise: of the
     layer. first_item: see FIRST_ITEM. distance: Config.group_distance. loaded: first cycle in which the drain may see a row.
     offsets, owner, last_fetch, row_end: see Fetches.
     """
@@ -326,10 +326,10 @@ def walk(  # type: ignore[no-untyped-def]
     announced, waiting, paused = 0, loaded, 0
     at_row, at_fetch = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
 
-    time, claimed = first_item, 0
+    time = first_item
     fifo_stalls, ring_stalls, drain_stalls = 0, 0, 0
     for y in range(len(rows)):
-        segments, claim, done = rows[y, 0], rows[y, 1], rows[y, 2]
+        segments, done = rows[y, 0], rows[y, 1]
         start, end = (first[y], first[y + 1]) if y + 1 < len(rows) else (0, 0)
         base = time
         for event in range(start - 1, end):
@@ -387,8 +387,8 @@ def walk(  # type: ignore[no-untyped-def]
                     drained_at[announced] = begun[announced] + last_fetch
                     waiting, paused = drained_at[announced] + 1, begun[announced] + row_end
                     announced += 1
-                claimed += claim
-                if claim and claimed > ring_rows:
+                claimed = announced + segments
+                if claimed > ring_rows and y + 1 < len(rows):
                     room = drained_at[claimed - ring_rows - 1] + 1 + distance
                     if room > base:
                         ring_stalls += room - base

@@ -255,12 +255,10 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
         yield f"{layer['ring_rows']} rows of {layer['row_words']} words are no ring within {config.accumulator_words}"
     elif layer["left_words"] + parsed.map_shape[1] * parsed.vectors + layer["right_words"] != layer["row_words"]:
         yield f"its map and borders are not the {layer['row_words']} words of a row"
-    elif any(row["segments"] and row["ring_start"] % layer["row_words"] for row in parsed.rows):
-        yield "a row's ring_start is within a ring row"
-    elif any(row["segments"] and row["ring_start"] >= layer["ring_words"] for row in parsed.rows):
-        yield "a row's ring_start is outside the ring"
     if sum(row["done"] for row in parsed.rows) != layer["output_rows"] or parsed.rows[-1]["segments"]:
         yield "its rows do not complete its output"
+    elif any(row["done"] > 1 and any(other["segments"] for other in parsed.rows[y:]) for y, row in enumerate(parsed.rows)):
+        yield "several rows are done at once, and segments follow"
     for label in parsed.labels:
         starts = parsed.starts[label :: parsed.stride_x]
         entries, pixel = parsed.own_entries(label), parsed.tap_vectors * parsed.planes

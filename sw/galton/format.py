@@ -192,15 +192,15 @@ LAYER = Record(
     ],
 )
 
+# The first segment goes to the first output row that is not done, the others to the rows behind it. So output rows are claimed in
+# order, too: as many as are done, and one for each segment.
 ROW = Record(
     "ROW",
     [
         Field("weight_base", 20, "weight (or table) address of the row's first channel and first segment"),
-        Field("ring_start", 12, "accumulator word of the ring row that the first segment goes to"),
         Field("segments", 5, "kernel rows that reach the output"),
         Field("short", 1, "this row has one kernel row less: channel_stride_short"),
-        Field("claim", 5, "output rows that this input row is the first to touch"),
-        Field("done", 5, "output rows complete once everything before this row is accumulated"),
+        Field("done", 5, "output rows complete once all before this row is accumulated; 1 at most before the last segments"),
     ],
 )
 

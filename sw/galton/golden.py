@@ -177,7 +177,7 @@ class _Plan:
             elementwise=parsed.elementwise,
             done=field("done"),
             segments=field("segments"),
-            ring_start=field("ring_start") * width,
+            ring_start=field("done").cumsum() % layer["ring_rows"] * layer["row_words"] * width,
             key=np.array([keys.index(_key(row)) if row["segments"] else 0 for row in parsed.rows], np.int64),
             label=np.where(np.isin(labels, parsed.labels), labels, -1),
             start=parsed.starts * width,
@@ -203,9 +203,8 @@ class _Plan:
 
     def _check_ring(self) -> None:
         """Raises ImageError where a row would wait for room in the ring for ever."""
-        held = 0
         for y, row in enumerate(self.parsed.rows):
-            held += row["claim"] - row["done"]
+            held = row["segments"]
             if held > self.parsed.layer["ring_rows"]:
                 raise ImageError(f"Layer {self.parsed.name} needs {held} rows in its ring at row {y}: it would wait for ever")
 

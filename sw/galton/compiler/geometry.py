@@ -33,7 +33,7 @@ class Walk:
     """What one input row does.
 
     phase: (y + padding top) mod stride. skipped, segments: kernel rows above the map, and in it. short: one kernel row less than
-    ceil(kernel / stride). first: output row of the first segment. claim, done: as in format.ROW.
+    ceil(kernel / stride). first: output row of the first segment. done: as in format.ROW.
     """
 
     phase: int
@@ -41,7 +41,6 @@ class Walk:
     segments: int
     short: bool
     first: int
-    claim: int
     done: int
 
 
@@ -236,12 +235,8 @@ class Geometry:
             met = len(taps(kernel, stride, phase))
             first, last = max(0, reach - met + 1), min(rows - 1, reach)
             spans.append((phase, met, first, max(0, last - first + 1), first - (reach - met + 1)))
-        touched, claims = 0, []
         complete = [0] * rows
         for y, (_, _, first, segments, _) in enumerate(spans):
-            reached = max(touched, first + segments) if segments else touched
-            claims.append(reached - touched)
-            touched = reached
             for row in range(first, first + segments):
                 complete[row] = y + 1
         for row in range(1, rows):
@@ -253,12 +248,11 @@ class Geometry:
                 segments,
                 met < self.kernel_rows,
                 first if segments else 0,
-                claim,
                 complete.count(y),
             )
-            for y, ((phase, met, first, segments, skipped), claim) in enumerate(zip(spans, claims, strict=True))
+            for y, (phase, met, first, segments, skipped) in enumerate(spans)
         ]
-        return (*walks, Walk(0, 0, 0, False, 0, 0, complete.count(height)))
+        return (*walks, Walk(0, 0, 0, False, 0, complete.count(height)))
 
     @property
     def phases(self) -> list[int]:
@@ -269,11 +263,13 @@ class Geometry:
         """The kernel rows of a row phase, descending."""
         return taps(self.layer.weights.shape[1], self.layer.stride[0], phase)
 
+    @property
+    def done_at_once(self) -> int:
+        """Most output rows that one input row finds done, up to the last one that has segments."""
+        active = [y for y, walk in enumerate(self.walks) if walk.segments]
+        return max((walk.done for walk in self.walks[: max(active, default=-1) + 1]), default=0)
+
     @cached_property
     def least_ring_rows(self) -> int:
         """Output rows that must be held at once."""
-        held, most = 0, 1
-        for walk in self.walks:
-            held += walk.claim - walk.done
-            most = max(most, held)
-        return most
+        return max(1, *(walk.segments for walk in self.walks))

@@ -10,6 +10,7 @@ from galton.arith import stored_bias
 from galton.compiler.geometry import Geometry
 from galton.compiler.pack import record
 from galton.compiler.place import Placement
+from galton.errors import FitError
 from galton.format import CHANNEL, LAYER, NETWORK, ROW, SHIFTS
 from galton.image import Words
 from galton.network import NONE, Layer, Network
@@ -121,16 +122,18 @@ def ring(geometry: Geometry) -> int:
 
 
 def _rows(geometry: Geometry, bases: dict[int, int]) -> Iterator[dict[str, int]]:
-    """The fields of each ROW."""
-    ring_rows = ring(geometry)
+    """The fields of each ROW. Raises FitError where several output rows see nothing but padding above the input."""
+    if geometry.done_at_once > 1:
+        name, padding = geometry.layer.name, geometry.layer.padding[0]
+        raise FitError(
+            f"{name}: {geometry.done_at_once} output rows see only the padding of {padding} rows above the input, at most 1 may"
+        )
     for walk in geometry.walks:
         base = bases[walk.phase] + walk.skipped * geometry.pitch if walk.segments else 0
         yield {
             "weight_base": base,
             "segments": walk.segments,
             "short": int(walk.short),
-            "ring_start": walk.first % ring_rows * geometry.row_words,
-            "claim": walk.claim,
             "done": walk.done,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, Protocol
 
@@ -15,6 +16,12 @@ PATIENCE = 0.2
 SIMULATED_SPEED, SIMULATED_PATIENCE = 400.0, 2.0
 """Of a pseudo-terminal, in bytes a second and seconds: behind it may be a simulated board (`galton serve`), some fifty times
 slower than a real one."""
+
+TERMINAL_ERRORS: tuple[type[Exception], ...] = ()
+with contextlib.suppress(ImportError):
+    import termios
+
+    TERMINAL_ERRORS = (termios.error,)
 
 
 class Line(Protocol):
@@ -49,10 +56,11 @@ class SerialLine:
         terminal = os.path.realpath(port).startswith("/dev/pts/")
         self.name, self.speed = port, SIMULATED_SPEED if terminal else baud / BITS_PER_BYTE
         self.patience = SIMULATED_PATIENCE if terminal else PATIENCE
-        self._gone: tuple[type[Exception], ...] = (serial.SerialException, OSError)
+        self._gone: tuple[type[Exception], ...] = (serial.SerialException, OSError, *TERMINAL_ERRORS)
+        refused: tuple[type[Exception], ...] = (*self._gone, ValueError)
         try:
             self.serial: Any = serial.serial_for_url(port, baudrate=baud, exclusive=True)
-        except (*self._gone, ValueError) as error:
+        except refused as error:
             raise PortError(
                 f"Cannot open {port}: {error}. Is the board plugged in, may this user open the port, and does no other program "
                 "use it?"
