@@ -15,7 +15,6 @@ from galton_sim import cocotb_runner
         ("axi", "tiny", 0.0, 7),
         ("axi", "tiny", 0.4, 7),
         ("axi", "two-sparse", 0.2, 7),
-        ("axi", "fours", 0.3, 7),
         ("wishbone", "tiny", 0.0, 6),
         ("wishbone", "tiny", 0.4, 6),
         ("wishbone", "two-sparse", 0.2, 6),

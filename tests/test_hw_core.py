@@ -9,7 +9,7 @@ from networks import random_inputs, random_network
 
 from galton import cycles, decode, golden
 from galton.compiler import compile
-from galton.config import named
+from galton.config import Config, named
 from galton.format import (
     CONTROL,
     IDENTITY,
@@ -21,6 +21,7 @@ from galton.format import (
     REGISTERS,
     STATUS,
 )
+from galton.link.places import places
 from galton.words import input_words, memories, real_outputs
 from galton_hw.core import Core
 
@@ -148,3 +149,27 @@ def test_every_memory_reads_back_over_the_bus(compiled):
                 assert await host.read("memory_data") == word
 
     run(image.config, testbench)
+
+
+SMALL = {"lanes": 2, "accumulator_words": 64, "weight_words": 2560, "data_words": 512, "rows": 16, "channels": 32}
+
+
+@pytest.mark.parametrize("more", [{}, {"groups": 3}, {"groups": 3, "step_bits": 2, "table_words": 64}])
+def test_every_group_reads_back_over_the_bus_while_it_rests(more):
+    """Both ends of each memory, and of its banks, near and far from the bus."""
+    config = Config("resting", **SMALL, **more)
+    edges = {2560: (0, 1, 2047, 2048, 2559), 512: (0, 511), 64: (0, 63)}
+
+    async def testbench(host):
+        await host.write("control", 0)
+        for write in (True, False):
+            for place in places(config):
+                for address in edges[place.size]:
+                    await host.write("memory_position", *POSITION.pack({"select": place.select, "address": address}))
+                    value = (place.select << 12 ^ address + 5) & (1 << place.widths[0]) - 1
+                    if write:
+                        await host.write("memory_data", value)
+                    else:
+                        assert await host.read("memory_data") == value, (place.name, address)
+
+    run(config, testbench)

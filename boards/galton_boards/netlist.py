@@ -80,9 +80,7 @@ def check_board(board: boards.Board, image: Image, raw: NDArray[Any], progress: 
     """`check_core` for all of a board's chip but clock and pins, through its serial line; the cycles that it took."""
     device = DEVICES[board.configuration]
     linked = top.linked_core(board, device.tech)
-    # A line is for one design: the text is of another object of the same circuit.
-    text = gates(top.linked_core(board, device.tech), MODULE, device)
-    line = SimulatedLine(linked, text=text)
+    line = SimulatedLine(linked, text=gates(linked, MODULE, device))
     with link.Board(line) as host:
         host.identify(board.number)
         host.load(image, progress=progress)

@@ -209,10 +209,14 @@ class Group(wiring.Component):
                 expander.table_host.eq(self.host),
             ]
 
+        # Without a reset: the host reads while the group is held in it.
         away = "sync" if config.group_distance else "comb"
-        m.d[away] += self.weight_read_data.eq(weights.read_data)
-        if config.sparse:
-            m.d[away] += self.table_read_data.eq(expander.table_read_data)
+        shown = [(self.weight_read_data, weights.read_data)]
+        shown += [(self.table_read_data, expander.table_read_data)] if config.sparse else []
+        for port, source in shown:
+            read = Signal(len(source), reset_less=True)
+            m.d[away] += read.eq(source)
+            m.d.comb += port.eq(read)
 
         # The walker: a segment in hand, and the next one taken over while its last entry is issued.
         segment = expander.o.payload

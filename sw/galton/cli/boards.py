@@ -66,4 +66,4 @@ def maturity(board: Any, found: dict[str, Any] | None) -> str:
         return "experimental"
     if found is None or max(found["fmax"].values()) * 1e6 < board.clock:
         return "not routed"
-    return "routed" if found["digest"] == f"{board.config.digest:08x}" else "routed (an older core)"
+    return "routed" if found["digest"] == f"{board.config.digest:08x}" else "older core"
