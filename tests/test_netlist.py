@@ -163,6 +163,17 @@ def test_a_board_s_gates_speak_on_the_serial_line():
     assert cycles > 100_000
 
 
+@pytest.mark.parametrize("chip", [("--config", "ecp5-25"), ("--board", "icebreaker")])
+def test_an_image_of_another_configuration_is_refused_at_once(chip, tmp_path, capsys):
+    config = named("tiny")
+    network = random_network(1, config, layers=1, operations=10_000)
+    image, raw = tmp_path / "image.galton", tmp_path / "raw.npy"
+    compile(network, config).image.save(image)
+    np.save(raw, random_inputs(1, network, 1))
+    assert netlist.main([*chip, str(image), str(raw)]) == 1
+    assert "The image is for configuration tiny" in capsys.readouterr().err
+
+
 @pytest.mark.build
 def test_the_command(tmp_path, capsys):
     config = named("up5k")
@@ -172,5 +183,3 @@ def test_the_command(tmp_path, capsys):
     np.save(raw, random_inputs(1, network, 2))
     assert netlist.main(["--config", "up5k", str(image), str(raw), "--count", "2"]) == 0
     assert "up5k: 2 inputs" in capsys.readouterr().out
-    assert netlist.main(["--config", "ecp5-25", str(image), str(raw)]) == 1
-    assert "configuration" in capsys.readouterr().err

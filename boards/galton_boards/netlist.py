@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from galton import cycles, golden
 from galton.config import Config, named
-from galton.errors import GaltonError
+from galton.errors import GaltonError, HardwareMismatch
 from galton.image import Image
 from galton.link import board as link
 from galton_boards import boards, top
@@ -71,13 +71,27 @@ def netlist(config: Config, device: Device | None = None) -> str:
     return gates(Core(config, device.tech), verilog.MODULE, device)
 
 
+def _expect(config: Config, image: Image) -> None:
+    """Raise HardwareMismatch, before anything is synthesized, for an image of another configuration."""
+    if image.config.digest != config.digest:
+        raise HardwareMismatch(
+            f"The image is for configuration {image.config.name} ({image.config.digest:08x}), not {config.name} "
+            f"({config.digest:08x}): compile the network with --target {config.name}"
+        )
+
+
 def check_core(config: Config, image: Image, raw: NDArray[Any]) -> simulate.Simulation:
-    """Run raw inputs on a core's netlist. Raises HardwareMismatch where an output or a counter is not what the models say."""
+    """Run raw inputs on a core's netlist.
+
+    Raises HardwareMismatch where an output or a counter is not what the models say, or the image is for another configuration.
+    """
+    _expect(config, image)
     return simulate.check(image, raw, text=netlist(config))
 
 
 def check_board(board: boards.Board, image: Image, raw: NDArray[Any], progress: Callable[[int, int], None] | None = None) -> int:
     """`check_core` for all of a board's chip but clock and pins, through its serial line; the cycles that it took."""
+    _expect(board.config, image)
     device = DEVICES[board.configuration]
     linked = top.linked_core(board, device.tech)
     line = SimulatedLine(linked, text=gates(linked, MODULE, device))

@@ -4,7 +4,7 @@
 // bits wide, or port A writes and port B reads words of 36 bits. No output registers; contents from INITVAL_*.
 // Words are linear in the address from its high end: bits 13..4 choose 18 bits, bit 3 a byte of 9 bits, bits 2..0 bits in its
 // low 8. At 18 and 36 bits the low address bits enable the bytes of a write. Of a port with WRITEMODE "NORMAL" the output rests
-// while it writes. What a port reads of a byte that the other one changes at the same edge is undefined in silicon, inverted here.
+// while it writes. What a port reads of a byte that the other changes at the same edge is undefined in silicon, inverted here.
 //
 // MULT18X18D: Lattice FPGA-TN-02205, "ECP5 and ECP5-5G sysDSP Usage Guide". Without registers: P = A * B, each signed or not.
 
