@@ -74,10 +74,10 @@ class Engine:
             ctx.set(self.dut.second_data, self.memory[address % len(self.memory)])
 
     async def count(self, ctx):
-        """Counter number i reads as 100 + i, the next one after each turn; nonsense until two cycles after a layer's run."""
-        dut, index, ran = self.dut, 0, False
+        """Counter number i reads as 100 + i, the next one two cycles after each turn; nonsense in a run and the cycle after."""
+        dut, index, before, ran = self.dut, 0, 0, False
         async for *_, turn, running in ctx.tick().sample(dut.counter_turn, dut.running):
-            index = (index + turn) % PROFILE.words
+            index, before = (index + before) % PROFILE.words, turn
             ctx.set(dut.counter, 0xBAD if running and not ran else 100 + index)
             ran = running and ctx.get(dut.running)
 

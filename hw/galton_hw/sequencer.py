@@ -261,7 +261,7 @@ class Sequencer(wiring.Component):
                     self.address.eq(profile),
                     self.write.eq(index != 0),
                     step_profile.eq(self.write),
-                    self.counter_turn.eq(self.write),
+                    self.counter_turn.eq(enabled & (index != PROFILE.words)),
                 ]
                 m.d.sync += index.eq(index + 1)
                 with m.If((index == PROFILE.words) | ~enabled):
