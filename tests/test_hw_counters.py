@@ -43,17 +43,16 @@ def test_totals(groups):
             increments = [rng.randint(0, groups) if rng.random() < density else groups for _ in NONE]
             stimuli.append({"increments": increments, "turn": 0, "clear": 0})
             totals = [total + increment for total, increment in zip(totals, increments, strict=True)]
-        stimuli += [{"increments": NONE, "turn": 0, "clear": 0}] * (Counters.latency - 1)
         for _ in range(PROFILE.words * rng.choice([1, 2])):
             stimuli.append({"increments": NONE, "turn": 1, "clear": 0})
-            expected[len(stimuli) - 1] = index, totals[index]
+            expected[len(stimuli)] = index, totals[index]
             index = (index + 1) % PROFILE.words
         if rng.random() < 0.2:
             turns = rng.randrange(PROFILE.words)
             stimuli += [{"increments": NONE, "turn": 1, "clear": 0}] * turns
             stimuli.append({"increments": NONE, "turn": 0, "clear": 1})
             totals, index = list(NONE), 0
-    seen = run(dut, stimuli)
+    seen = run(dut, [*stimuli, {"increments": NONE, "turn": 0, "clear": 0}])
     assert len(expected) > 100
     assert {cycle: seen[cycle] for cycle in expected} == expected
 

@@ -71,13 +71,13 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(disabled)(part)
         serializer = Serializer(config) if config.scan_width > 1 else None
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
-        # Of several activations scan, quantizer, and serializer with dispatch are long enough each by itself.
+        # Of several activations scan, quantizer with serializer, and dispatch are long enough each by itself.
         relays: list[Relay] = []
         if serializer:
             tag = tag_layout(config)
             shapes = item_layout(tag, config.scan_width), count_layout(config.count_bits, tag, config.scan_width)
             relays = [Relay(shape) for shape in shapes]
-            engine |= {"scanned": relays[0], "counted": relays[1], "serializer": serializer}
+            engine |= {"scanned": relays[0], "serializer": serializer, "single": relays[1]}
         engine |= {f"group_{index}": group for index, group in enumerate(groups)}
         ways = [Distance(config) for _ in groups] if config.group_distance else []
         engine |= {f"way_{index}": way for index, way in enumerate(ways)}
@@ -95,7 +95,7 @@ class Core(wiring.Component):
         chain = [scan, quantizer]
         if serializer:
             m.d.comb += serializer.layer.eq(sequencer.layer)
-            chain = [scan, relays[0], quantizer, relays[1], serializer]
+            chain = [scan, relays[0], quantizer, serializer, relays[1]]
         for part, following in pairwise([*chain, dispatch]):
             wiring.connect(m, part.o, following.i)
         for index, group in enumerate(ways or groups):
@@ -238,7 +238,6 @@ class Core(wiring.Component):
             quantizer.dead_zone.eq(layer.dead_zone),
             quantizer.signed_raw.eq(layer.signed_input),
             dispatch.layer.eq(layer),
-            dispatch.row_drained.eq(drain.row_drained),
             drain.layer.eq(layer),
             drain.load.active.eq(sequencer.load),
             drain.load.bias.eq(sequencer.load_bias),
@@ -264,6 +263,7 @@ class Core(wiring.Component):
             norm.signed_raw.eq(Mux(sequencer.loading, network.signed_input, layer.signed_output)),
             norm.dead_zone.eq(Mux(sequencer.loading, network.norm_dead_zone, layer.norm_dead_zone)),
         ]
+        m.d["sync" if self.config.group_distance else "comb"] += dispatch.row_drained.eq(drain.row_drained)
         for index, (group, near) in enumerate(zip(groups, ways or groups, strict=True)):
             m.d.comb += [
                 group.layer.eq(layer),

@@ -16,13 +16,13 @@ class Counters(wiring.Component):
     """total[i] += increments[i], modulo 2^WORD_BITS, every cycle.
 
     The counters themselves are the ring: with every `turn` each takes over the next one's total, so that no multiplexer and no
-    memory is needed. Increments must be 0 from the cycle before a turn until as many turns as there are counters have passed.
+    memory is needed. Increments must be 0 from a turn on until as many turns as there are counters have passed.
 
     Members
     -------
     increments: in PROFILE's order, each at most `most`: what the groups or the scan's lanes do in a cycle.
     clear: for one cycle, forgets all increments before this cycle, and turns.
-    turn: shows the next total from the next cycle on.
+    turn: shows the next total from `latency` cycles later on.
     index, total: total number `index`, which has all increments up to `latency` cycles before.
     """
 
@@ -42,7 +42,9 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        index, turn = Signal.like(self.index), self.turn
+        # What chooses between sum and next total enters the carry chains, too: it comes from a register.
+        index, turn = Signal.like(self.index), Signal()
+        m.d.sync += turn.eq(self.turn)
         counts = [Signal(WORD_BITS, name=field.name) for field in PROFILE.fields]
         m.d.comb += [self.index.eq(index), self.total.eq(counts[0])]
         with m.If(turn):

@@ -71,7 +71,8 @@ class Registers(wiring.Component):
     Counters read as anything while an inference runs.
 
     Members: `bus`; `memory`; `enable`; `busy`, `layers_done` to show; `saturated` sets the sticky flag that enabling clears;
-    `counter` is counter number `counter_index`, which a cycle with `counter_turn` takes to the next one.
+    `counter` is counter number `counter_index`, which a cycle with `counter_turn` takes to the next one two cycles
+    later.
     """
 
     def __init__(self, config: Config) -> None:

@@ -247,9 +247,9 @@ class Sequencer(wiring.Component):
             with m.State("RUN"):
                 m.d.comb += [self.running.eq(1), self.owns_memory.eq(0)]
                 if pairs:
+                    m.d.comb += self.owns_memory.eq(~loaded)
                     with m.If(~loaded):
                         channels()
-                        m.d.comb += self.owns_memory.eq(fetching)
                     m.d.sync += loaded.eq(loaded | channels_end)
                 with m.If(self.finished):
                     m.d.sync += [layers_done.eq(layers_done + 1), index.eq(0), loaded.eq(0)]
@@ -261,7 +261,7 @@ class Sequencer(wiring.Component):
                     self.address.eq(profile),
                     self.write.eq(index != 0),
                     step_profile.eq(self.write),
-                    self.counter_turn.eq(self.write),
+                    self.counter_turn.eq(enabled & (index != PROFILE.words)),
                 ]
                 m.d.sync += index.eq(index + 1)
                 with m.If((index == PROFILE.words) | ~enabled):

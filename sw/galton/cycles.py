@@ -10,7 +10,7 @@ cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer
   full.
 * FIFO: what enters in cycle t can leave from t + FIFO_LATENCY on; its place is free again in the cycle after it left. Where
   groups are at a distance, both take as many cycles more, a fetch of the drain hits the walker as many cycles later, and the
-  drain sees so much later that a row is done.
+  drain sees so much later that a row is done, the dispatch that it is drained.
 * expander: one segment a cycle into a register, which the walker empties from the next cycle on. Of an elementwise layer's vector
   it first takes the lanes, a bundle a cycle, once the walker has had the vector before for a cycle; its segments begin with the
   last one.
@@ -389,7 +389,7 @@ def walk(  # type: ignore[no-untyped-def]
                     announced += 1
                 claimed = announced + segments
                 if claimed > ring_rows and y + 1 < len(rows):
-                    room = drained_at[claimed - ring_rows - 1] + 1
+                    room = drained_at[claimed - ring_rows - 1] + 1 + distance
                     if room > base:
                         ring_stalls += room - base
                         base = room
