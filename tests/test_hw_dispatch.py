@@ -59,8 +59,7 @@ def draw_items(rng, rows, group_channels, config):
         tag = {name: rng.getrandbits(field.width) for name, field in tag_layout(config)}
         magnitudes = [rng.choice([0, 0, 0, 1, 255]) for _ in range(size)] + [0] * (width - size)
         counts = [{"magnitude": magnitude, "negative": rng.getrandbits(1)} for magnitude in magnitudes]
-        some = sum(bool(magnitude) << place for place, magnitude in enumerate(magnitudes))
-        items.append({"counts": counts, "some": some, **values, "tag": tag | values["tag"]})
+        items.append({"counts": counts, **values, "tag": tag | values["tag"]})
 
     for _ in range(rows):
         done = min(segments, rng.choice([0, 0, 1, 1, 2, 3]))

@@ -83,7 +83,7 @@ class Dispatch(wiring.Component):
         m.d.comb += [
             blocked.eq(spare < 0),
             single.eq(layer.elementwise & ~item.marker),
-            counted.eq(Mux(item.tag.active, item.some, 0)),
+            counted.eq(Cat(item.tag.active & (count.magnitude != 0) for count in item.counts)),
             leaves.eq(item.marker | counted.any() | (item.tag.active & item.tag.vector_end & begun)),
             *(wanted[index].eq((~single | (group == index)) & woken) for index, woken in enumerate(every)),
             all_ready.eq(Cat(~wanted[index] | output.ready for index, output in enumerate(self.o)).all()),

@@ -27,9 +27,8 @@ def item_layout(tag: ShapeLike, width: int = 1) -> data.StructLayout:
 
 
 def count_layout(count_bits: int, tag: ShapeLike, width: int = 1) -> data.StructLayout:
-    """What leaves: the counts of a bundle, 0 for a marker; a bit of `some` for each that is not 0."""
-    counts = data.ArrayLayout(sign_magnitude(count_bits), width)
-    return data.StructLayout({"counts": counts, "some": width, "marker": 1, "tag": tag})
+    """What leaves: the counts of a bundle, 0 for a marker."""
+    return data.StructLayout({"counts": data.ArrayLayout(sign_magnitude(count_bits), width), "marker": 1, "tag": tag})
 
 
 class Sampler(wiring.Component):
@@ -155,7 +154,6 @@ class Quantizer(wiring.Component):
                 m.d.sync += [
                     count.magnitude.eq(Mux(excess, limit, hits)),
                     count.negative.eq(last.negative[index]),
-                    payload.some[index].eq(hits != 0),
                     cut[index].eq(excess),
                 ]
             # A marker's magnitudes are 0, so that the residue stays what it is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,7 @@ class Serializer(wiring.Component):
         stride = Signal(len(item.tag.start))
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
-            pending.eq(Mux(item.tag.active, item.some, 0) & ~sent),
+            pending.eq(Cat(item.tag.active & (count.magnitude != 0) for count in item.counts) & ~sent),
             whole.eq(layer.elementwise | ~(pending & (pending - 1)).any()),
             self.i.ready.eq(advance & whole),
         ]
@@ -58,7 +58,6 @@ class Serializer(wiring.Component):
                 m.d.sync += [
                     payload.counts.eq(0),
                     payload.counts[0].eq(item.counts[lowest]),
-                    payload.some.eq(item.some.bit_select(lowest, 1)),
                     payload.tag.start.eq(item.tag.start + strides),
                 ]
             with m.If(self.i.valid):
