@@ -77,6 +77,15 @@ def test_addresses_of_a_bus_are_in_bytes():
     assert generated("tiny")[1]["addresses"] == REGISTERS
 
 
+@pytest.mark.parametrize(("name", "bus"), EACH)
+def test_no_process_waits_for_a_first_change(name, bus):
+    """Where what it looks at never changes, it would leave an unknown in four-valued simulation."""
+    text, _ = generated(name, bus)
+    blocks = re.findall(r"^ *always @\*.*\n(.*)$", text, re.MULTILINE)
+    assert len(blocks) > 50
+    assert all(re.fullmatch(r" *if \(\\\$auto\S* \) begin end", first) for first in blocks)
+
+
 def test_description_is_json():
     _, description = generated("tiny")
     back = json.loads(json.dumps(description))

@@ -120,7 +120,7 @@ GOWIN = Device(
     clock=27.0,
 )
 DEVICES = {
-    "up5k": UP5K,
+    "up5k": replace(UP5K, arguments=(*UP5K.arguments, "--opt-timing")),
     "ecp5-25": ECP5,
     "ecp5-25-ternary": ECP5,
     "ecp5-85": replace(ECP5, arguments=("--85k", "--package", "CABGA381", "--lpf-allow-unconstrained")),

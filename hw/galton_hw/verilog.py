@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -34,7 +35,30 @@ def convert(component: wiring.Component, name: str) -> str:
     """Verilog of any component, without source locations, so that the text depends on the circuit alone."""
     # A stray yosys on the path would be picked up silently, and other versions write other text.
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
-    return str(verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True))
+    return run_at_start(str(verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)))
+
+
+def run_at_start(text: str) -> str:
+    """The same Verilog, in which no combinational process waits for a first change.
+
+    yosys has its larger processes run at time 0 by a register that they all look at. Assignments to a part of a variable have no
+    such thing: `always @*` of what never changes never runs, and simulators with unknowns keep the part unknown.
+    """
+    return re.sub(r"^module .*?^endmodule", _run_module, text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _run_module(module: re.Match[str]) -> str:
+    """run_at_start of one module."""
+    text = module.group()
+    looks = re.search(r"^ +if \(\\\$auto\$verilog_backend\S* \) begin end$", text, re.MULTILINE)
+    if looks is None:
+        return text
+    return re.sub(
+        r"^  always @\*\n(    .*;)$",
+        lambda process: f"  always @* begin\n{looks.group()}\n{process.group(1)}\n  end",
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def ports(component: wiring.Component, clocks: tuple[str, ...] = ("clk", "rst")) -> list[dict[str, Any]]:
