@@ -98,7 +98,7 @@ UP5K = Device(
     tech="ice40",
     synthesis="synth_ice40 -abc9 -dff -device u -top top",
     router="nextpnr-ice40",
-    arguments=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+    arguments=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained", "--opt-timing"),
     cells=ICE40_CELLS,
     clock=24.0,
 )
@@ -120,7 +120,7 @@ GOWIN = Device(
     clock=27.0,
 )
 DEVICES = {
-    "up5k": replace(UP5K, arguments=(*UP5K.arguments, "--opt-timing")),
+    "up5k": UP5K,
     "ecp5-25": ECP5,
     "ecp5-25-ternary": ECP5,
     "ecp5-85": replace(ECP5, arguments=("--85k", "--package", "CABGA381", "--lpf-allow-unconstrained")),
@@ -143,8 +143,8 @@ def of_platform(platform: Any) -> Device:
     chip, package = platform.device, platform.package
     option = platform._nextpnr_device_options[chip]
     if chip.startswith("iCE40"):
-        base = UP5K if chip.startswith("iCE40UP") else HX
-        return replace(base, arguments=(option, "--package", package.lower()))
+        base, more = (UP5K, ("--opt-timing",)) if chip.startswith("iCE40UP") else (HX, ())
+        return replace(base, arguments=(option, "--package", package.lower(), *more))
     name = platform._nextpnr_package_options[package].upper()
     return replace(ECP5, arguments=(option, "--package", name, "--speed", platform.speed))
 
