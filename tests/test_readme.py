@@ -70,7 +70,7 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
 @pytest.mark.cosim
 @pytest.mark.filterwarnings("ignore:.*give more calibration inputs")
 def test_the_python_of_the_readme(tmp_path, monkeypatch) -> None:
-    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    source = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
     torch.manual_seed(0)
     images = torch.rand(20, 1, 28, 28)
     values = {"model": make_model().eval(), "calibration": images, "images": images[:2]}
@@ -78,6 +78,7 @@ def test_the_python_of_the_readme(tmp_path, monkeypatch) -> None:
     exec(source, values)
     assert torch.equal(values["scores"], values["quantized"](images[:2]))
     assert torch.equal(values["scores"], values["same"])
+    assert torch.equal(values["scores"], values["again"])
     assert (tmp_path / "digits.galton").exists()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge, Timer, with_timeout
+from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
@@ -28,7 +28,7 @@ from galton import golden
 from galton.format import IDENTITY, MEMORY_DATA, POSITION, REGISTERS, WORD_BYTES, WRITABLE
 from galton.words import real_outputs
 from galton_hw.bus.access import NUMBER_BITS
-from galton_sim.bench import Expected, Registers, pauses
+from galton_sim.bench import CoreBench, Registers, pauses
 from galton_sim.drivers import CLOCK_NS, keeps_offers
 from galton_sim.simulate import expect_outputs
 
@@ -62,7 +62,7 @@ class AxiRegisters(Registers):
             await task
 
 
-class Bench(Expected):
+class Bench(CoreBench):
     """A core on AXI, and what it must give."""
 
     def __init__(self, dut: Any) -> None:
@@ -91,7 +91,7 @@ class Bench(Expected):
         for index, channel in enumerate([*channels, self.source, self.sink]):
             channel.set_pause_generator(pauses(Random(f"channel {index} {self.seed}"), self.stall))
         dut.aresetn.value = 1
-        await self.load(self.bus)
+        await self.load()
 
     async def send(self, words: Iterable[int]) -> None:
         """A packet."""
@@ -114,29 +114,16 @@ class Bench(Expected):
             self.check_output(index, words)
 
 
-async def started(dut: Any) -> Bench:
-    """A bench whose core is loaded; nothing is driven at time 0."""
-    await Timer(1, "ns")
-    bench = Bench(dut)
-    await bench.start()
-    return bench
-
-
 @cocotb.test()
 async def one_at_a_time(dut: Any) -> None:
     """Outputs, counters and status of every input, the core enabled anew for each."""
-    bench = await started(dut)
-    for index in range(len(bench.words)):
-        await bench.bus.write("control", 1)
-        await bench.infer(index)
-        await bench.check_status(bench.bus, index)
-        await bench.check_counters(bench.bus, index)
+    await (await Bench.begun(dut)).one_at_a_time()
 
 
 @cocotb.test()
 async def back_to_back(dut: Any) -> None:
     """Packets follow each other; one that waited while the core was disabled is the first."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     await bench.send(bench.words[0])
     await ClockCycles(dut.aclk, 100)
     await bench.bus.write("control", 1)
@@ -144,13 +131,13 @@ async def back_to_back(dut: Any) -> None:
     assert not wrong
     bench.check_output(0, words)
     await bench.infer(*range(len(bench.words)))
-    await bench.check_counters(bench.bus, len(bench.words) - 1)
+    await bench.check_counters(len(bench.words) - 1)
 
 
 @cocotb.test()
 async def random_accesses(dut: Any) -> None:
     """Accesses of every kind: what makes sense does what a model says, the rest is SLVERR and does nothing."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     random, memory = bench.random, {}
     names = {number: name for name, number in REGISTERS.items()}
     shown = {"identity": IDENTITY, "digest": bench.image.config.digest, "control": 0}
@@ -190,7 +177,7 @@ async def random_accesses(dut: Any) -> None:
 @cocotb.test()
 async def both_ways(dut: Any) -> None:
     """Reads and writes at once, several of each under way; the window into the memories is closed while the core is enabled."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     last, tasks = 0, []
     for _ in range(ACCESSES):
         if bench.random.random() < 0.5:
@@ -212,7 +199,7 @@ async def both_ways(dut: Any) -> None:
 @cocotb.test()
 async def packets_of_any_length(dut: Any) -> None:
     """Each packet gives one: of zeros after what is missing, without what is too much, and marked as wrong."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     random, exact, shape = bench.random, bench.words.shape[1], bench.raw.shape[1:]
     byte = np.int8 if bench.image.meta["input"]["low"] < 0 else np.uint8
     await bench.bus.write("control", 1)
@@ -233,7 +220,7 @@ async def packets_of_any_length(dut: Any) -> None:
 @cocotb.test()
 async def disabled_on_the_way(dut: Any) -> None:
     """Disabling at any time: what came out ends as a packet, what is left of the input is dropped, the next packet is well."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     random, exact = bench.random, bench.words.shape[1]
     whole = bench.whole(0) + 6 * exact + 4 * bench.header["output_words"]
     for share in (0.05, 0.5, 0.9, 0.97, 1.0, random.random(), random.random()):
@@ -261,7 +248,7 @@ async def disabled_on_the_way(dut: Any) -> None:
 @cocotb.test()
 async def reset_on_the_way(dut: Any) -> None:
     """Reset in the middle of accesses and packets; what follows is as if nothing had been. The memories keep what they hold."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     for share in (0.02, 0.4, 1.0):
         await bench.bus.write("control", 1)
         await bench.send(bench.words[0])
@@ -281,4 +268,4 @@ async def reset_on_the_way(dut: Any) -> None:
         assert await bench.bus.read("control") == 0
         await bench.bus.write("control", 1)
         await bench.infer(1)
-        await bench.check_counters(bench.bus, 1)
+        await bench.check_counters(1)

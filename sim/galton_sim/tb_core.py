@@ -7,17 +7,17 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge, Timer
+from cocotb.triggers import ClockCycles, FallingEdge
 
 from galton.format import STATUS
-from galton_sim.bench import Expected
+from galton_sim.bench import CoreBench
 from galton_sim.drivers import CLOCK_NS, RegisterBus, Sink, Source
 
 QUIET_LIMIT = 200_000
 """Cycles without an output word after which a core counts as hanging."""
 
 
-class Bench(Expected):
+class Bench(CoreBench):
     """A core, and what it must give."""
 
     def __init__(self, dut: Any) -> None:
@@ -33,7 +33,7 @@ class Bench(Expected):
         await ClockCycles(self.dut.clk, 4)
         await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
-        await self.load(self.bus)
+        await self.load()
 
     async def infer(self, *indices: int) -> None:
         """Send inputs, one after the other, and check their outputs."""
@@ -43,41 +43,25 @@ class Bench(Expected):
         await sending
 
 
-async def started(dut: Any) -> Bench:
-    """A bench whose core is loaded.
-
-    Nothing is driven at time 0, where some simulators have not begun to watch for changes.
-    """
-    await Timer(1, "ns")
-    bench = Bench(dut)
-    await bench.start()
-    return bench
-
-
 @cocotb.test()
 async def one_at_a_time(dut: Any) -> None:
     """Outputs, counters and status of every input, the core enabled anew for each."""
-    bench = await started(dut)
-    for index in range(len(bench.words)):
-        await bench.bus.write("control", 1)
-        await bench.infer(index)
-        await bench.check_status(bench.bus, index)
-        await bench.check_counters(bench.bus, index)
+    await (await Bench.begun(dut)).one_at_a_time()
 
 
 @cocotb.test()
 async def back_to_back(dut: Any) -> None:
     """Inputs follow each other without a word from the host; the counters are those of the last."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     await bench.bus.write("control", 1)
     await bench.infer(*range(len(bench.words)))
-    await bench.check_counters(bench.bus, len(bench.words) - 1)
+    await bench.check_counters(len(bench.words) - 1)
 
 
 @cocotb.test()
 async def disabled_on_the_way(dut: Any) -> None:
     """Disabling drops whatever was under way, at several places of an inference; the next one is as if nothing had been."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     for share in (0.1, 0.5, 0.9):
         await bench.bus.write("control", 1)
         await bench.source.send(bench.words[0].tolist())

@@ -11,11 +11,11 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge, Timer
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from galton.format import BUS_REGISTERS, IDENTITY, MEMORY_DATA, POSITION, QUEUE, REGISTERS, WORD_BYTES, WRITABLE
 from galton_hw.bus.access import NUMBER_BITS
-from galton_sim.bench import Expected, Registers
+from galton_sim.bench import CoreBench, Registers
 from galton_sim.drivers import CLOCK_NS
 
 NUMBERS = REGISTERS | BUS_REGISTERS
@@ -102,10 +102,10 @@ class Master(Registers):
         return QUEUE.unpack([await self.read("queue")])
 
 
-class Bench(Expected):
+class Bench(CoreBench):
     """A core on Wishbone, and what it must give."""
 
-    def __init__(self, dut: Any, *, pipelined: bool) -> None:
+    def __init__(self, dut: Any, *, pipelined: bool = False) -> None:
         super().__init__()
         self.dut = dut
         self.bus = Master(dut, pipelined=pipelined, stall=self.stall, seed=f"{self.seed} {pipelined}")
@@ -117,7 +117,7 @@ class Bench(Expected):
         Clock(self.dut.wb_clk_i, CLOCK_NS, unit="ns").start(start_high=False)
         await ClockCycles(self.dut.wb_clk_i, 4)
         self.dut.wb_rst_i.value = 0
-        await self.load(self.bus)
+        await self.load()
 
     async def infer(self, *indices: int) -> None:
         """Inputs and outputs through the queues: whatever there is room for, whenever there is."""
@@ -145,30 +145,17 @@ class Bench(Expected):
             self.check_output(index, words)
 
 
-async def started(dut: Any, *, pipelined: bool = False) -> Bench:
-    """A bench whose core is loaded; nothing is driven at time 0."""
-    await Timer(1, "ns")
-    bench = Bench(dut, pipelined=pipelined)
-    await bench.start()
-    return bench
-
-
 @cocotb.test()
 @cocotb.parametrize(pipelined=[False, True])
 async def one_at_a_time(dut: Any, pipelined: bool) -> None:
     """Outputs, counters and status of every input, the core enabled anew for each."""
-    bench = await started(dut, pipelined=pipelined)
-    for index in range(len(bench.words)):
-        await bench.bus.write("control", 1)
-        await bench.infer(index)
-        await bench.check_status(bench.bus, index)
-        await bench.check_counters(bench.bus, index)
+    await (await Bench.begun(dut, pipelined=pipelined)).one_at_a_time()
 
 
 @cocotb.test()
 async def back_to_back(dut: Any) -> None:
     """Inputs follow each other; the interrupt says when there is an output."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     await bench.bus.write("control", 1)
     await bench.infer(*range(len(bench.words)), 0)
     assert not int(dut.irq_o.value)
@@ -190,7 +177,7 @@ async def back_to_back(dut: Any) -> None:
 @cocotb.test()
 async def random_accesses(dut: Any) -> None:
     """Accesses of every kind, some ended early: what makes sense does what a model says, the rest is an error, nothing waits."""
-    bench = await started(dut, pipelined=True)
+    bench = await Bench.begun(dut, pipelined=True)
     random, memory = bench.random, {}
     names = {number: name for name, number in NUMBERS.items()}
     shown = {"identity": IDENTITY, "digest": bench.image.config.digest, "control": 0, "queue": 0}
@@ -237,7 +224,7 @@ async def random_accesses(dut: Any) -> None:
 @cocotb.test()
 async def full_and_empty(dut: Any) -> None:
     """A word too many, or one that is not there, is an error at once; disabling empties the queues."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     for number, data in ((NUMBERS["output"], None), (NUMBERS["input"], 1)):
         with contextlib.suppress(Refused):
             await bench.bus.access(number, data)
@@ -257,7 +244,7 @@ async def full_and_empty(dut: Any) -> None:
 @cocotb.test()
 async def cut_on_the_way(dut: Any) -> None:
     """Disabling or reset at any time, also in an access; the next inference is as if nothing had been."""
-    bench = await started(dut)
+    bench = await Bench.begun(dut)
     for share in (0.1, 0.5, 1.0, bench.random.random(), bench.random.random()):
         await bench.bus.write("control", 1)
         for word in bench.words[0].tolist():
@@ -277,4 +264,4 @@ async def cut_on_the_way(dut: Any) -> None:
             await bench.bus.write("control", 0)
         await bench.bus.write("control", 1)
         await bench.infer(1)
-        await bench.check_counters(bench.bus, 1)
+        await bench.check_counters(1)
