@@ -254,4 +254,5 @@ def test_a_first_inference_takes_what_layers_and_transfers_do(name, profile):
         image, raw = compile(network, EVERY[name], profile=profile).image, random_inputs(seed, network, 1)
         layers = sum(layer["cycles"] for layer in cycles.predict(image, raw)[0])
         taken = simulate.simulate(image, raw).cycles[0]
-        assert taken == layers + cycles.transfers(image) + cycles.waking(image.config)
+        assert taken == layers + cycles.transfers(image) + cycles.profiling(image) + cycles.waking(image.config)
+        assert (cycles.profiling(image) > 0) == profile

@@ -2,7 +2,7 @@
 
 from networks import EVERY
 
-from galton import cycles
+from galton import cycles, schedule
 from galton_hw.divider import StepDivider
 from galton_hw.drain import Drain
 from galton_hw.fifo import Fifo
@@ -18,7 +18,7 @@ def test_the_cycle_model_and_the_hardware_agree():
         between = 2 * Relay.latency + Serializer.latency if config.scan_width > 1 else 0
         first = Scan(config).first_item + Quantizer(8, 1, width=config.scan_width).latency + between
         assert first == cycles.FIRST_ITEM[config.scan_width]
-    assert Fifo.latency == cycles.FIFO_LATENCY
+    assert Fifo.latency == schedule.FIFO_LATENCY
     for config in EVERY.values():
         assert Drain(config).finish_cycles == cycles.drain_finish(config)
     assert StepDivider.latency == cycles.DIVISION

@@ -8,6 +8,7 @@ from networks import EVERY, random_inputs, random_network
 
 from galton import compile, cycles, roofline
 from galton.config import named
+from galton.network import Layer, Network
 from galton.roofline import CAUSES, LOSSES, PARTS, LayerCycles
 
 
@@ -43,9 +44,18 @@ def test_shares_of_real_layers_add_up(name, seed) -> None:
     for index, found in enumerate(layers):
         assert min(found.shares.values()) >= 0
         assert sum(found.shares.values()) == pytest.approx(found.cycles)
+        assert found.bound <= found.cycles - found.setup
         assert found.bound == np.mean([max(demands[index].values()) for demands in model.demands()])
         assert found.cycles == np.mean([profiles[index]["cycles"] for profiles in model.profiles()])
     assert sum(roofline.totals(layers).values()) == pytest.approx(sum(found.cycles for found in layers))
+
+
+def test_rows_that_no_output_takes_need_no_scan() -> None:
+    weights, vector = np.ones((1, 1, 1, 3), np.int64), np.ones(1, np.int64)
+    taken = Layer("every fourth row", (7, 2, 3), weights, vector, vector, 12, 0, 255, stride=(4, 1))
+    network = Network("n", (7, 2, 3), (taken,))
+    model = cycles.Model(compile(network, "tiny").image, np.zeros((1, 7, 2, 3), np.int64))
+    assert model.demands()[0][0]["scan"] == 5 * 2 * 3
 
 
 def test_the_advice_names_what_limits_and_where() -> None:

@@ -1,8 +1,8 @@
 """The cycle model: how many cycles and events every layer of every inference takes, exactly as the hardware counts them.
 
-It follows items (row markers and activations), events, segments and accumulator rows through the machine and knows for each the
-cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer's first cycle of running. In the order of
-`galton_hw`:
+Its loop (galton.schedule) follows items (row markers and activations), events, segments and accumulator rows through the machine
+and knows for each the cycle in which it moves; nothing is simulated cycle by cycle. Cycle 0 is a layer's first cycle of running.
+In the order of `galton_hw`:
 
 * scan, quantizer, serializer, relays: item i, a marker or a bundle of activations, reaches the dispatch FIRST_ITEM + i cycles
   after the start, later by every cycle that one before it took more than one: a cycle for each event that it makes.
@@ -31,12 +31,11 @@ from galton.config import Config
 from galton.decode import ParsedLayer, bundle_starts, header, segment_entries, vector_ends
 from galton.format import CHANNEL, FRACTION_BITS, LAYER, MULTIPLIER_BITS, NETWORK, NORM_BITS, PROFILE, WORD_BYTES
 from galton.image import Image
-from galton.loops import compiled
 from galton.network import Ints
+from galton.schedule import walk
 
 FIRST_ITEM = {1: 6, 4: 9}
 """Cycle in which the first item reaches the dispatch, by the scan's width: through reader, quantizer, relays, serializer."""
-FIFO_LATENCY = 2
 DIVISION = FRACTION_BITS + NORM_BITS - MULTIPLIER_BITS
 """Cycles of the step divider."""
 BETWEEN, GIVING = 2, 2
@@ -46,7 +45,8 @@ LOAD_TAIL = 4
 
 Profile = dict[str, int]
 Demands = dict[str, int]
-"""Least possible cycles of a layer in each part: entries of the busiest group, scan slots, drain slots."""
+"""Least possible cycles of a layer in each part: entries of the busiest group, scan slots up to the ROW that completes the
+output, drain slots."""
 
 
 def predict(image: Image, raw: NDArray[Any]) -> list[list[Profile]]:
@@ -89,13 +89,17 @@ class Model:
 
 
 def transfers(image: Image) -> int:
-    """Cycles of an inference outside its layers: the input in, PROFILEs and the output out, with streams that never wait."""
+    """Cycles of an inference outside its layers, PROFILE writes left out: input in, output out, with streams that never wait."""
     network, layers = header(image), len(image.meta["layers"])
-    between = BETWEEN + (PROFILE.words if network["profile_base"] else 0)
     # The norm takes four cycles to count a word; a wide one takes a word a cycle, and these four after the last.
     narrow = image.config.drain_width == 1
     loading = network["input_words"] * (1 + WORD_BYTES) if narrow else network["input_words"] + WORD_BYTES
-    return loading + between * layers + NETWORK.words + 1 + GIVING * network["output_words"]
+    return loading + BETWEEN * layers + NETWORK.words + 1 + GIVING * network["output_words"]
+
+
+def profiling(image: Image) -> int:
+    """Cycles in which an inference writes its PROFILE records: 0 for an image that has no place for them."""
+    return PROFILE.words * len(image.meta["layers"]) if header(image)["profile_base"] else 0
 
 
 def waking(config: Config) -> int:
@@ -281,118 +285,10 @@ class Plan:
     def demands(self, trace: golden.LayerTrace, index: int) -> Demands:
         """What one input asks of each part."""
         events = self.events(trace, index)
+        # Rows of the input that no output needs are scanned only as far as the layer lasts.
+        needed = np.flatnonzero(self.rows[:, 1])[-1]
         return {
             "entries": int(events.entries.sum(axis=(0, 1)).max()),
-            "scan": int(events.lengths.sum()),
+            "scan": int(events.lengths[:needed].sum()),
             "drain": self.fetches.end * self.parsed.layer["output_rows"],
         }
-
-
-@compiled
-def walk(  # type: ignore[no-untyped-def]
-    rows,
-    times,
-    woken,
-    whole,
-    first,
-    lengths,
-    entries,
-    elementwise,
-    first_item,
-    ring_rows,
-    output_rows,
-    fifo_depth,
-    distance,
-    loaded,
-    offsets,
-    owner,
-    last_fetch,
-    row_end,
-):
-    """Cycles of running a layer until its last fetch is over, and stalls for FIFOs, for the ring, and for the drain.
-
-    rows: (rows + 1, [segments, done]). times, woken, whole, first, lengths, entries: see Events. elementwise: of the
-    layer. first_item: see FIRST_ITEM. distance: Config.group_distance. loaded: first cycle in which the drain may see a row.
-    offsets, owner, last_fetch, row_end: see Fetches.
-    """
-    groups, per_row = entries.shape[2], len(offsets)
-    # When the last fifo_depth items left each group's FIFO.
-    left = np.full((groups, fifo_depth), -1, np.int64)
-    pushed, popped, copied = np.zeros(groups, np.int64), np.full(groups, -1, np.int64), np.zeros(groups, np.int64)
-    # The expander's last segment: when it was made and when the walker took it; when the walker can take the next one.
-    made, taken, free = np.full(groups, -1, np.int64), np.full(groups, -1, np.int64), np.zeros(groups, np.int64)
-    # The drain: first fetch and last fetch of each row, and how far each walker has gone through the fetches.
-    begun, drained_at = np.zeros(output_rows, np.int64), np.zeros(output_rows, np.int64)
-    announced, waiting, paused = 0, loaded, 0
-    at_row, at_fetch = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
-
-    time = first_item
-    fifo_stalls, ring_stalls, drain_stalls = 0, 0, 0
-    for y in range(len(rows)):
-        segments, done = rows[y, 0], rows[y, 1]
-        start, end = (first[y], first[y + 1]) if y + 1 < len(rows) else (0, 0)
-        base = time
-        for event in range(start - 1, end):
-            marker = event == start - 1
-            time = base if marker else base + times[event]
-            leaves = time
-            for group in range(groups):
-                if marker or woken[event, group]:
-                    leaves = max(leaves, left[group, pushed[group] % fifo_depth] + 1 + distance)
-            fifo_stalls += leaves - time
-            ready = 0
-            for group in range(groups):
-                if not (marker or woken[event, group]):
-                    continue
-                earliest = max(leaves + FIFO_LATENCY + distance, popped[group] + 1)
-                if elementwise and not marker:
-                    # The vector before has been copied from where this one's lanes are gathered.
-                    earliest = max(earliest, copied[group])
-                popped[group] = earliest
-                for segment in range(1 if marker else (segments if whole[event] else 0)):
-                    count = 0 if marker else entries[event, segment, group]
-                    made[group] = max(earliest, made[group] + 1, taken[group])
-                    taken[group] = max(made[group] + 1, free[group])
-                    if segment == 0 or not elementwise:
-                        popped[group] = made[group]
-                    if elementwise and not marker and segment == 0:
-                        copied[group] = taken[group] + 1
-                    if count == 0:
-                        free[group] = taken[group] + 1
-                        continue
-                    # Fetches up to the cycle of taking hit an idle walker or an earlier segment.
-                    issued, upto = taken[group] + count, taken[group]
-                    row, fetch = at_row[group], at_fetch[group]
-                    while row < announced:
-                        mine = owner[fetch, 0] <= group and group < owner[fetch, 1]
-                        cycle = begun[row] + offsets[fetch] + distance
-                        if cycle > issued:
-                            break
-                        if mine and cycle > upto:
-                            issued += 1
-                            drain_stalls += 1
-                        fetch += 1
-                        if fetch == per_row:
-                            row, fetch = row + 1, 0
-                    at_row[group], at_fetch[group] = row, fetch
-                    free[group] = issued
-                left[group, pushed[group] % fifo_depth] = popped[group]
-                pushed[group] += 1
-                ready = max(ready, taken[group])
-            base = leaves + 1 if marker else base + leaves - time
-            if marker:
-                for _ in range(done):
-                    # A row begins a cycle after the drain sees it, and waits for the last fetch's activations.
-                    begun[announced] = max(max(waiting, ready + 1 + distance) + 1, paused)
-                    drained_at[announced] = begun[announced] + last_fetch
-                    waiting, paused = drained_at[announced] + 1, begun[announced] + row_end
-                    announced += 1
-                claimed = announced + segments
-                if claimed > ring_rows and y + 1 < len(rows):
-                    room = drained_at[claimed - ring_rows - 1] + 1 + distance
-                    if room > base:
-                        ring_stalls += room - base
-                        base = room
-        if y + 1 < len(rows):
-            time = base + lengths[y]
-    return paused + 1, fifo_stalls, ring_stalls, drain_stalls

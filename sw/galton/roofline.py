@@ -60,8 +60,8 @@ class LayerCycles:
         Stalls count as far as they touch the part that limits: those of the scan where it does, those of a mean group's walker
         where entries do. What no counter explains are gaps.
         """
-        left = max(self.cycles - self.setup - self.bound, 0.0)
-        found = {self.limit: min(self.bound, self.cycles - self.setup)}
+        left = self.cycles - self.setup - self.bound
+        found = {self.limit: self.bound}
         stalls = {
             "entries": {"drain_stalls": self.stalls["drain_stalls"] / self.groups},
             "scan": {name: self.stalls[name] for name in ("ring_stalls", "fifo_stalls")},

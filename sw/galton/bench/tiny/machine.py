@@ -46,7 +46,7 @@ class Placed:
 def measure(placed: Placed, threads: int = 1) -> Row:
     """The row of a network on a configuration; where it does not fit, `failure` says why and what would.
 
-    cycles: of the layers, mean; transfers: of input and output. layers: roofline.LayerCycles.
+    cycles: of the layers, mean; transfers: of input and output (cycles.transfers). layers: roofline.LayerCycles.
     agrees: inputs whose outputs by the golden model are those of the network by direct convolution.
     """
     row: Row = {"key": placed.key, "configuration": placed.config.name, "trial": placed.trial.key}

@@ -54,8 +54,8 @@ class Clock:
 def row(task: Task, variant: str, settings: Mapping[str, Any], trial: Row, placed: Row | None, clock: Clock) -> Row:
     """Everything about a variant of a network on a configuration; `failure` where there is nothing to say.
 
-    latency: milliseconds of the layers; total: with input and output. goal: milliseconds, None for none; met: whether
-    `total` is within it. Without a routed clock there is none.
+    latency: milliseconds of the layers; total: with input and output, of an image without counters. goal: milliseconds, None
+    for none; met: whether `total` is within it. Without a routed clock there is none.
     """
     found: Row = {"task": task.name, "network": task.network, "title": task.title, "variant": variant, "settings": dict(settings)}
     if "failure" in trial:
