@@ -30,6 +30,8 @@ SMALL = Config(
 """A sparse configuration that simulates quickly."""
 
 DENSE = replace(SMALL, name="dense", step_bits=0, table_words=0)
+WIDE = replace(DENSE, name="wide", lanes=6, scan_width=4)
+"""Bundles of four activations, and lanes that they do not fill."""
 
 
 class Resting(Elaboratable):

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +31,20 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 SMALL = {"calibration": 12, "limit": 20}
 
 
-@pytest.fixture(autouse=True)
-def untrained(tmp_path, monkeypatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def untrained(tmp_path_factory) -> Iterator[None]:
     """The network of the digits with random weights in the cache, where worker processes find it too."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.manual_seed(3)
-    training.cache_file().parent.mkdir(parents=True)
-    save_file(model.make_model().state_dict(), training.cache_file())
-    subjects.load.cache_clear()
-    subjects.float_outputs.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.manual_seed(3)
+        training.cache_file().parent.mkdir(parents=True)
+        save_file(model.make_model().state_dict(), training.cache_file())
+        for cached in subjects.load, subjects.float_outputs:
+            cached.cache_clear()
+        yield
+    for cached in subjects.load, subjects.float_outputs:
+        cached.cache_clear()
 
 
 def row(method: str, setting: int, effective: float, score: float, **more: object) -> dict[str, object]:

@@ -15,10 +15,11 @@ from torch import nn
 from galton import compile as compile_network
 from galton import quantize, storage
 from galton.cli import main as program
+from galton.config import Config, named
 from galton.demo import digits, training
 from galton.demo.model import make_model
 from galton.errors import AcceleratorWarning
-from galton_hw.verilog import generate
+from galton_hw import verilog
 
 SOURCE = """
 from torch import nn
@@ -157,20 +158,26 @@ def test_options_out_of_range(capsys, folder, option) -> None:
     assert option[0].strip("-").replace("-", "_") in error.replace("-", "_")
 
 
-@pytest.mark.parametrize("bus", ["none", "axi"])
-def test_verilog_is_the_generator_s(bus, capsys, tmp_path) -> None:
-    code, output, _ = call(capsys, "verilog", "--config", "tiny", "--bus", bus, "-o", tmp_path / "core.v", "--json")
-    from galton.config import named
+def test_verilog_is_the_generator_s(capsys, tmp_path, monkeypatch) -> None:
+    def generate(config: Config, tech: str, bus: str) -> tuple[str, dict[str, Any]]:
+        return f"// {config.name}, {tech}\n", {"module": bus}
 
-    text, ports = generate(named("tiny"), bus=bus)
+    monkeypatch.setattr(verilog, "generate", generate)
+    arguments = ["--config", "icebreaker", "--bus", "axi", "--tech", "ice40", "-o", tmp_path / "core.v", "--json"]
+    code, output, _ = call(capsys, "verilog", *arguments)
     assert code == 0
-    assert json.loads(output)["module"] == ports["module"]
-    assert (tmp_path / "core.v").read_text() == text
-    assert json.loads((tmp_path / "core.json").read_text()) == json.loads(json.dumps(ports))
+    assert json.loads(output) | {"module": "axi", "digest": f"{named('up5k').digest:08x}", "lines": 1} == json.loads(output)
+    assert (tmp_path / "core.v").read_text() == "// up5k, ice40\n"
+    assert json.loads((tmp_path / "core.json").read_text()) == {"module": "axi"}
 
 
-def test_the_digits_are_split_once_and_for_all() -> None:
-    data = digits.load()
+@pytest.fixture(scope="module")
+def data() -> digits.Digits:
+    """The demonstration's images."""
+    return digits.load()
+
+
+def test_the_digits_are_split_once_and_for_all(data) -> None:
     assert data.train.shape == (4000, 1, 28, 28)
     assert data.test.shape == (1000, 1, 28, 28)
     assert np.bincount(data.test_labels).tolist() == [100] * 10
@@ -180,13 +187,13 @@ def test_the_digits_are_split_once_and_for_all() -> None:
     assert data.test_labels[:12].tolist() == [2, 9, 8, 8, 3, 8, 7, 8, 9, 0, 5, 9]
 
 
-def test_the_trained_network_is_cached(tmp_path) -> None:
+def test_the_trained_network_is_cached(data, tmp_path) -> None:
     path = tmp_path / "cache" / "network.safetensors"
     path.parent.mkdir()
     torch.manual_seed(1)
     save_file(make_model().state_dict(), path)
     epochs: list[int] = []
-    network = training.trained(digits.load(), epochs.append, path)
+    network = training.trained(data, epochs.append, path)
     torch.manual_seed(1)
     for name, value in make_model().state_dict().items():
         assert torch.equal(network.state_dict()[name], value)

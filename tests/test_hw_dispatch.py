@@ -8,6 +8,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from tiers import spread
 
 from galton.format import ROW
 from galton_hw.dispatch import Dispatch, event_layout
@@ -109,9 +110,13 @@ def bit(field, group, tag):
     return field >> (4 * group + tag["label"]) & 1
 
 
-@pytest.mark.parametrize("stall", [0.0, 0.3, 0.6])
-@pytest.mark.parametrize(("width", "group_channels"), [(1, 0), (1, 1), (1, 3), (1, 4), (1, 8), (4, 0), (4, 3), (4, 8), (4, 17)])
-def test_dispatch(stall, width, group_channels):
+SIZES = [(1, 0), (1, 1), (1, 3), (1, 4), (1, 8), (4, 0), (4, 3), (4, 8), (4, 17)]
+"""Scan widths and channels of a group."""
+
+
+@pytest.mark.parametrize(("stall", "sizes"), spread(2, [0.0, 0.3, 0.6], SIZES))
+def test_dispatch(stall, sizes):
+    width, group_channels = sizes
     rng, config = Random(f"{stall} {group_channels}"), CONFIGS[width]
     items, dut, seen = draw_items(rng, 25, group_channels, config), Dispatched(config), []
     due, dispatch = deliveries(items, group_channels, config), dut.dispatch

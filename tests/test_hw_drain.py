@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import circuits
 import numpy as np
 import pytest
+from tiers import spread
 
 from galton import arith, cycles
 from galton.config import WIDTHS
@@ -170,11 +171,10 @@ CASES = [(shape, None) for shape in SHAPES] + [
 ]
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("done_gap", [0.0, 0.8])
-@pytest.mark.parametrize(("shape", "residual"), CASES)
-def test_drain(shape, residual, done_gap, width):
+@pytest.mark.parametrize(("case", "done_gap", "width"), spread(3, CASES, [0.0, 0.8], WIDTHS))
+def test_drain(case, done_gap, width):
     """With one activation a cycle, a residual changes the tensor, but not which word is fetched and when."""
+    shape, residual = case
     check(Drained(SHAPES[shape], done_gap, done_gap, residual, width))
 
 

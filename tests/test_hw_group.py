@@ -1,189 +1,18 @@
-"""The expander against its events, and a whole group's accumulators against sums of count times weights."""
+"""A whole group's accumulators against sums of count times weights."""
 
 from dataclasses import replace
 from random import Random
 
 import circuits
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from events import DONE_BITS, RING, draw_count, draw_events, draw_vectors, segments_of
 
-from galton.format import ROW, TABLE
-from galton_hw.group import Expander, Group
+from galton.format import TABLE
+from galton_hw.group import Group
 from galton_sim import streams
 
-DONE_BITS = next(field.bits for field in ROW.fields if field.name == "done")
-RING = {"row_words": 12, "ring_words": 48, "ring_rows": 4}
-"""Words 48..63 are outside the ring: the drain of these tests takes its cycles there."""
 SPARE = range(48, 64)
-WIDE = replace(circuits.DENSE, name="wide", lanes=6, scan_width=4)
-
-
-def draw_marker(rng):
-    """An event that begins a row: done, segments."""
-    segments = rng.choice([1, 1, 2, 3])
-    return {
-        "marker": 1,
-        "last": rng.getrandbits(1),
-        "start": rng.randrange(2) | segments << DONE_BITS,
-        "column": rng.getrandbits(4),
-    }
-
-
-def draw_count(rng, least, limit):
-    """A count of a magnitude from `least` on, as magnitude and sign."""
-    return {"magnitude": rng.randint(least, limit), "negative": rng.getrandbits(1)}
-
-
-def draw_events(rng, rows, starts, columns, count_limit=255, events=6):
-    """Rows of events behind their markers: weight (table) addresses in `starts`, accumulator columns in `columns`."""
-    found = []
-    for _ in range(rows):
-        found.append(draw_marker(rng))
-        for _ in range(rng.randrange(events + 1)):
-            event = {"counts": [draw_count(rng, 1, count_limit)], "short": rng.getrandbits(1)}
-            found.append({**event, "start": rng.choice(starts), "column": rng.choice(columns)})
-    return found
-
-
-def draw_vectors(rng, rows, starts, columns, config, count_limit=255):
-    """Rows of an elementwise layer's events: those bundles of each vector that have a count, and the last one."""
-    width = config.scan_width
-    bundles = -(-config.lanes // width)
-    found = []
-    for event in draw_events(rng, rows, starts, columns, count_limit):
-        if event.get("marker"):
-            found.append(event)
-            continue
-        last = rng.choice([bundles - 1, bundles - 1, rng.randrange(bundles)])
-        chosen = [bundle for bundle in range(last) if rng.random() < 0.6]
-        for bundle in [*chosen, last]:
-            empty = bundle == last and chosen and rng.random() < 0.4
-            counts = [draw_count(rng, 0, 0 if empty else count_limit) for _ in range(min(width, config.lanes - bundle * width))]
-            if not empty:
-                counts[rng.randrange(len(counts))]["magnitude"] = rng.randint(1, count_limit)
-            found.append({**event, "bundle": bundle, "last": int(bundle == last), "counts": counts})
-    return found
-
-
-def signed(count):
-    return -count["magnitude"] if count["negative"] else count["magnitude"]
-
-
-def segments_of(events, layer, table, config):
-    """The segments that events become, with the counts of their lanes; `table` is None where columns are dense."""
-    segments = done = 0
-    gathered = [0] * config.lanes
-    for event in events:
-        if event.get("marker"):
-            segments, more = event["start"] >> DONE_BITS, event["start"] & ((1 << DONE_BITS) - 1)
-            done += more
-            yield {"marker": 1, "entries": 0, "done": more}
-            continue
-        counts = [signed(event["counts"][0])] * config.lanes
-        if layer["elementwise"]:
-            for place, count in enumerate(event["counts"]):
-                gathered[event["bundle"] * config.scan_width + place] = signed(count)
-            if not event["last"]:
-                continue
-            counts, gathered = gathered, [0] * config.lanes
-        for index in range(segments):
-            start = event["start"] + index * layer["pitch"]
-            entries = layer["entries_short" if event["short"] else "entries_long"]
-            if table is not None:
-                start, entries = table[start]["start"], table[start]["entries"]
-            column = event["column"] + event.get("late", 0) * layer["accumulator_skip"]
-            word = (done + index) * layer["row_words"] % layer["ring_words"] + column
-            common = {"first": int(index == 0), "counts": counts}
-            if not layer["elementwise"]:
-                common |= event["counts"][0]
-            yield {"marker": 0, "start": start, "entries": entries, "word": word, **common}
-
-
-class Copying(wiring.Component):
-    """An expander, and `copied` as a walker gives it: in the cycle after it has taken a vector's first segment."""
-
-    def __init__(self, config):
-        self.expander = expander = Expander(config)
-        members = {name: member for name, member in expander.signature.members.items() if name != "copied"}
-        super().__init__(members | {"copied": Out(1)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.expander = expander = self.expander
-        for name, member in self.signature.members.items():
-            if name not in ("i", "o", "copied"):
-                outer, inner = getattr(self, name), getattr(expander, name)
-                m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
-        wiring.connect(m, wiring.flipped(self.i), expander.i)
-        wiring.connect(m, expander.o, wiring.flipped(self.o))
-        segment = self.o.payload
-        m.d.sync += self.copied.eq(self.o.valid & self.o.ready & self.layer.elementwise & segment.first & ~segment.marker)
-        m.d.comb += expander.copied.eq(self.copied)
-        return m
-
-
-@pytest.mark.parametrize("stall", [0.0, 0.3, 0.7])
-@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL, WIDE], ids=["dense", "sparse", "wide"])
-@pytest.mark.parametrize("elementwise", [0, 1], ids=["ordinary", "elementwise"])
-def test_expander(config, elementwise, stall):
-    rng = Random(f"{config.name} {stall} {elementwise}")
-    pitch, short = 1 if config.sparse else 9, rng.choice([0, 6])
-    layer = circuits.layer(pitch=pitch, entries_long=9, entries_short=short, elementwise=elementwise, **RING)
-    table = None
-    if config.sparse:
-        table = [{"start": rng.randrange(2048), "entries": rng.choice([0, 1, 5])} for _ in range(config.table_words)]
-    draw = (draw_vectors, {"config": config}) if elementwise else (draw_events, {})
-    events = draw[0](rng, 15, range(60), range(12), **draw[1])
-    expected, seen = list(segments_of(events, layer, table, config)), []
-    dut = circuits.Resting(Copying(config))
-
-    async def load(ctx):
-        ctx.set(dut.layer, layer)
-        if table is not None:
-            ctx.set(dut.table_host, 1)
-            for address, entry in enumerate(table):
-                ctx.set(dut.table_write, 1)
-                ctx.set(dut.table_address, address)
-                ctx.set(dut.table_word, TABLE.pack(entry)[0])
-                await ctx.tick()
-            ctx.set(dut.table_write, 0)
-            ctx.set(dut.table_address, 7)
-            *_, _ = await ctx.tick().sample(dut.table_read_data)
-            assert ctx.get(dut.table_read_data) == TABLE.pack(table[7])[0]
-            ctx.set(dut.table_host, 0)
-        await ctx.tick()
-        ctx.set(dut.rest, 0)
-
-    async def source(ctx):
-        while ctx.get(dut.rest):
-            await ctx.tick()
-        await streams.send(ctx, dut.i, events, stall=stall, seed=stall)
-        # For the walker to copy the last vector.
-        for _ in range(60):
-            await ctx.tick()
-
-    transfers = streams.run(
-        dut,
-        inputs={},
-        outputs={"o": len(expected)},
-        stall=stall,
-        seed=stall,
-        testbenches=[load, source],
-        background=[circuits.monitor({"copied": dut.copied, "gathered": dut.gathered}, seen)],
-    )
-    found = transfers.values["o"]
-    assert len(found) == len(expected)
-    for segment, due in zip(found, expected, strict=True):
-        wanted = {name: value for name, value in due.items() if name != "counts"}
-        assert {name: segment[name] for name in wanted} == wanted
-    counts = [[signed(lane) for lane in cycle["gathered"]] for cycle in seen if cycle["copied"]]
-    assert counts == [due["counts"] for due in expected if elementwise and due.get("first")]
-    if not stall and not elementwise:
-        # A segment in every cycle.
-        times = transfers.times["o"]
-        assert times == list(range(times[0], times[0] + len(times)))
+"""Words outside the ring: the drain of these tests takes its cycles there."""
 
 
 class Machine:
@@ -318,7 +147,7 @@ def test_sparse_group(two_planes, steal, seed):
 
 
 @pytest.mark.parametrize("steal", [0.0, 0.4])
-@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL, WIDE], ids=["dense", "sparse", "wide"])
+@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL, circuits.WIDE], ids=["dense", "sparse", "wide"])
 @pytest.mark.parametrize("two_planes", [0, 1])
 def test_elementwise_group(config, two_planes, steal):
     rng, planes = Random(f"{config.name} {two_planes} {steal}"), 1 + two_planes

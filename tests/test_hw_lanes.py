@@ -6,6 +6,7 @@ from random import Random
 import circuits
 import pytest
 from amaranth.hdl import Const, Module, Signal, signed
+from tiers import spread
 
 from galton_hw.group import Group
 from galton_hw.lanes import Lanes, signed_weight
@@ -54,10 +55,7 @@ def draw(rng, two_planes, busy, pixel, apart):
     return found
 
 
-@pytest.mark.parametrize("two_planes", [0, 1], ids=["one plane", "two planes"])
-@pytest.mark.parametrize("busy", [0.4, 0.9])
-@pytest.mark.parametrize("pixel", [0, 1, 3])
-@pytest.mark.parametrize("groups", [2, 3], ids=["near", "at a distance"])
+@pytest.mark.parametrize(("two_planes", "busy", "pixel", "groups"), spread(5, [0, 1], [0.4, 0.9], [0, 1, 3], [2, 3]))
 def test_lanes(two_planes, busy, pixel, groups):
     dut = Lanes(replace(CONFIG, groups=groups))
     cycles = draw(Random(f"{two_planes} {busy} {pixel}"), two_planes, busy, pixel, dut.latency - 2)

@@ -4,6 +4,7 @@ from random import Random
 
 import circuits
 import pytest
+from tiers import spread
 
 from galton import arith
 from galton_hw.quantizer import Quantizer
@@ -60,11 +61,13 @@ def run(raw, parameters, *, count_bits=8, stall=0.0, seed=0, markers=0.0, width=
     return counts[: len(raw)], sum(pulse["saturated"] for pulse in pulses), transfers
 
 
-@pytest.mark.parametrize("width", [1, 4])
-@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("count_bits", "dead_zone", "stall"), [(8, 0, 0.4), (5, 3, 0.0), (3, 40, 0.2), (1, 1, 0.6), (8, 255, 0)])
-def test_counts(mode, signed, count_bits, dead_zone, stall, width):
+CASES = [(8, 0, 0.4), (5, 3, 0.0), (3, 40, 0.2), (1, 1, 0.6), (8, 255, 0)]
+"""Bits of a count, dead zone, stalls."""
+
+
+@pytest.mark.parametrize(("case", "mode", "signed", "width"), spread(3, CASES, MODES, [False, True], [1, 4]))
+def test_counts(case, mode, signed, width):
+    count_bits, dead_zone, stall = case
     rng = Random(f"{mode} {signed} {count_bits}")
     step, residue = rng.choice([(1 << 16) - 1, rng.getrandbits(16), 1 << 12]), rng.getrandbits(16)
     raw = draw(rng, signed, 120)

@@ -5,6 +5,7 @@ from random import Random
 
 import circuits
 import pytest
+from tiers import spread
 
 from galton import arith
 from galton.config import WIDTHS
@@ -78,10 +79,13 @@ def run(config_layer, stimuli, width, used, accumulators, biases, rng, gap, resi
         assert seen[time]["last_channel"] == seen[time + Rescale.latency]["o_last_channel"] == last
 
 
-@EACH
-@pytest.mark.parametrize("shift", range(len(SHIFTS)))
-@pytest.mark.parametrize(("low", "high", "channels", "gap"), [(0, 255, 5, 0.0), (-128, 127, 3, 0.5), (-3, 0, 1, 0.2)])
-def test_static(shift, low, high, channels, gap, width):
+CASES = [(0, 255, 5, 0.0), (-128, 127, 3, 0.5), (-3, 0, 1, 0.2)]
+"""Least and largest output, channels, pauses."""
+
+
+@pytest.mark.parametrize(("shift", "case", "width"), spread(5, range(len(SHIFTS)), CASES, WIDTHS))
+def test_static(shift, case, width):
+    low, high, channels, gap = case
     rng = Random(f"{shift} {low} {channels}")
     multipliers = [rng.choice([0, 1, (1 << 16) - 1, rng.getrandbits(16), rng.getrandbits(9)]) for _ in range(channels)]
     biases = [rng.choice([-LIMIT, LIMIT - 1, 0, rng.randrange(-LIMIT, LIMIT), rng.getrandbits(15)]) for _ in range(channels)]
@@ -92,9 +96,7 @@ def test_static(shift, low, high, channels, gap, width):
     run(values, stimuli, width, multipliers, accumulators, biases, rng, gap)
 
 
-@EACH
-@pytest.mark.parametrize("factor_shift", range(len(SHIFTS)))
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("factor_shift", "seed", "width"), spread(5, range(len(SHIFTS)), range(3), WIDTHS))
 def test_dynamic(factor_shift, seed, width):
     rng, channels = Random(f"{factor_shift} {seed}"), 4
     norm, samples, norm_shift = rng.choice([(0, 9, 0), ((1 << 24) - 1, 1 << 20, 8), (rng.getrandbits(20), 40000, 4)])
@@ -111,10 +113,9 @@ def test_dynamic(factor_shift, seed, width):
     run(values, loading(biases, multipliers, short, factor_shift, rng), width, used, accumulators, biases, rng, 0.1)
 
 
-@EACH
-@pytest.mark.parametrize("shift", range(len(SHIFTS)))
-@pytest.mark.parametrize("signed", [0, 1], ids=["unsigned", "signed"])
-@pytest.mark.parametrize("multiplier", [1, 300, (1 << 16) - 1])
+@pytest.mark.parametrize(
+    ("multiplier", "signed", "shift", "width"), spread(5, [1, 300, (1 << 16) - 1], [0, 1], range(len(SHIFTS)), WIDTHS)
+)
 def test_residual(multiplier, signed, shift, width):
     """Extremes of residual, accumulator and multiplier, whose total just fits, or is negative and comes from the residual."""
     rng, channels = Random(f"{multiplier} {signed} {shift}"), 3

@@ -7,6 +7,7 @@ import circuits
 import networks
 import numpy as np
 import pytest
+from tiers import spread
 
 from galton import compile, decode
 from galton.format import ROW
@@ -46,9 +47,7 @@ def test_reader_of_every_second_turn(stall, first):
     assert len(given) > 60
 
 
-@pytest.mark.parametrize("stall", [0.0, 0.2, 0.6])
-@pytest.mark.parametrize("first", range(4))
-@pytest.mark.parametrize("taken", ["always", "at random", "bursts"])
+@pytest.mark.parametrize(("stall", "first", "taken"), spread(5, [0.0, 0.2, 0.6], range(4), ["always", "at random", "bursts"]))
 def test_reader_of_what_turns_are_left(stall, first, taken):
     """It keeps up where another reader or writer leaves it one turn in any four cycles."""
     rng = Random(f"{stall} {first} {taken}")
@@ -184,12 +183,14 @@ def test_items(name, seed):
     check_items(network, config, rng, rng.choice([0.0, 0.3, 0.6]))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize(
-    ("kernel", "stride"), [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((1, 4), (1, 3)), ((2, 5), (1, 3)), ((3, 2), (2, 4))]
-)
-def test_elementwise_items(name, kernel, stride):
+WINDOWS = [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((1, 4), (1, 3)), ((2, 5), (1, 3)), ((3, 2), (2, 4))]
+"""Kernels and strides."""
+
+
+@pytest.mark.parametrize(("name", "window"), spread(2, CONFIGS, WINDOWS))
+def test_elementwise_items(name, window):
     """Labels with a tap less and without any, and columns after which the accumulators do not advance."""
+    kernel, stride = window
     config, rng = CONFIGS[name], Random(f"{name} {kernel} {stride}")
     weights, ones = np.random.default_rng(3).integers(-3, 4, size=(7, *kernel, 1)), np.ones(7, np.int64)
     numbers = {"multiplier": ones, "bias": ones, "shift": 12, "low": 0, "high": 255}

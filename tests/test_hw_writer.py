@@ -5,6 +5,7 @@ from random import Random
 import circuits
 import numpy as np
 import pytest
+from tiers import spread
 
 from galton.format import WORD_BYTES
 from galton_hw.writer import Writer
@@ -103,12 +104,14 @@ def test_packing(shape, gap, signed, wide):
     check(draw(np.random.default_rng([*shape, signed]), shape, signed), (1, 1), signed, gap, (shape, gap), wide)
 
 
-@BOTH
-@pytest.mark.parametrize("signed", [0, 1], ids=["unsigned", "signed"])
-@pytest.mark.parametrize("gap", [0.0, 0.3])
-@pytest.mark.parametrize("pool", [(1, 2), (2, 1), (2, 2), (3, 2), (2, 5)])
-@pytest.mark.parametrize(("rows", "columns", "channels"), [(1, 1, 4), (2, 1, 8), (1, 3, 4), (3, 2, 12)])
-def test_pooling(rows, columns, channels, pool, gap, signed, wide):
+PIXELS = [(1, 1, 4), (2, 1, 8), (1, 3, 4), (3, 2, 12)]
+"""Pooled rows, columns, channels."""
+POOLS = [(1, 2), (2, 1), (2, 2), (3, 2), (2, 5)]
+
+
+@pytest.mark.parametrize(("pixels", "pool", "gap", "signed", "wide"), spread(7, PIXELS, POOLS, [0.0, 0.3], [0, 1], [False, True]))
+def test_pooling(pixels, pool, gap, signed, wide):
+    rows, columns, channels = pixels
     shape = (rows * pool[0], columns * pool[1], channels)
     raw = draw(np.random.default_rng([*shape, signed]), shape, signed)
     check(raw, pool, signed, gap, (shape, gap, signed), wide)
