@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from galton import reference
 from galton.bounds import accumulator_bounds
 from galton.compiler import compile, pixels
 from galton.config import CONFIGS, Config
@@ -48,36 +50,46 @@ def random_network(
     kernel: int = 5,
     operations: int = 300_000,
 ) -> Network:
-    """A network of 1..`layers` layers that compiles for `config`, the same for the same arguments.
+    """A network of 1..`layers` layers that compiles for `config` and whose weights matter, the same for the same arguments.
 
     size: most input rows and columns. channels: most output channels of a layer. kernel: most kernel rows and columns.
     operations: most multiply-accumulates of all layers together, which bounds the cycles of a simulation.
     """
     rng = np.random.default_rng([seed, *config.name.encode()])
-    for attempt in range(200):
-        reach = 1 - attempt / 250
-        network = _drawn(rng, f"random-{seed}", config, layers, max(1, int(size * reach)), max(1, int(channels * reach)), kernel)
-        if sum(layer.dense_operations for layer in network.layers) > operations:
-            continue
-        try:
-            compile(network, config)
-        except (FitError, AccumulatorOverflow):
-            continue
-        return network
-    raise AssertionError(f"No random network of seed {seed} fits {config.name}")
+    name, reaches = f"random-{seed}", (1 - attempt / 250 for attempt in range(200))
+    drawn = (
+        _drawn(rng, name, config, layers, max(1, int(size * reach)), max(1, int(channels * reach)), kernel) for reach in reaches
+    )
+    return _first((net for net in drawn if sum(layer.dense_operations for layer in net.layers) <= operations), seed, config)
 
 
 def residual_network(seed: int, config: Config, *, layers: int = 5, size: int = 6, channels: int = 8) -> Network:
-    """A network of 2..`layers` layers that all keep the shape of the network's input; most add one of the tensors before."""
+    """A network of 2..`layers` layers that all keep the shape of the network's input; most add one of the tensors before.
+
+    It compiles for `config`, its weights matter, and it is the same for the same arguments.
+    """
     rng = np.random.default_rng([seed, 77, *config.name.encode()])
-    for _ in range(200):
-        network = _same_shaped(rng, f"residual-{seed}", config, layers, size, channels)
+    drawn = (_same_shaped(rng, f"residual-{seed}", config, layers, size, channels) for _ in range(200))
+    return _first(drawn, seed, config)
+
+
+def _first(drawn: Iterable[Network], seed: int, config: Config) -> Network:
+    """The first network that compiles for `config`, and whose weights matter to what it makes of random_inputs(seed)."""
+    for network in drawn:
         try:
             compile(network, config)
         except (FitError, AccumulatorOverflow):
             continue
-        return network
-    raise AssertionError(f"No residual network of seed {seed} fits {config.name}")
+        if weights_matter(network, random_inputs(seed, network), config):
+            return network
+    raise AssertionError(f"No network of seed {seed} fits {config.name}")
+
+
+def weights_matter(network: Network, raw: Ints, config: Config) -> bool:
+    """Whether the outputs for raw inputs (n, rows, columns, channels) are others where all weights are 0."""
+    layers = tuple(replace(layer, weights=np.zeros_like(layer.weights)) for layer in network.layers)
+    own, other = (reference.run(one, raw, count_bits=config.count_bits) for one in (network, replace(network, layers=layers)))
+    return not np.array_equal(own, other)
 
 
 def _same_shaped(rng: np.random.Generator, name: str, config: Config, layers: int, size: int, channels: int) -> Network:
@@ -140,10 +152,8 @@ def random_inputs(seed: int, network: Network, n: int = 2) -> Ints:
     return raw
 
 
-def _drawn(
-    rng: np.random.Generator, name: str, config: Config, layers: int, size: int, channels: int, kernel: int
-) -> Network | None:
-    """A network, or None where a layer would leave nothing."""
+def _drawn(rng: np.random.Generator, name: str, config: Config, layers: int, size: int, channels: int, kernel: int) -> Network:
+    """A network whose layers take any of the tensors before them."""
     signed = bool(rng.random() < 0.4)
     low, high = (-int(rng.integers(1, 129)), int(rng.integers(0, 128))) if signed else (0, int(rng.integers(1, 256)))
     shape = tuple(int(value) for value in (*rng.integers(1 + size // 4, size + 1, size=2), rng.integers(1, 5)))

@@ -30,7 +30,7 @@ def port_options(required: bool = True) -> Callable[[Callable[..., Any]], Callab
 
 
 def open_board(port: str, baud: int, kind: str | None) -> Board:
-    """The board at a port, identified. Raises as galton.connect does, and GaltonError where `kind` is no board's name."""
+    """The board at a port, identified. Raises as galton.connect does, and UnknownName where `kind` is no board's name."""
     from galton.link import connect
     from galton_boards.boards import find
 
