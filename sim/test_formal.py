@@ -306,7 +306,8 @@ class Waited(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("config", [SMALLEST, pytest.param(WIDE, marks=pytest.mark.build)], ids=["single", "wide"])
+@pytest.mark.build
+@pytest.mark.parametrize("config", [SMALLEST, WIDE], ids=["single", "wide"])
 def test_contract_of_the_dispatch(config):
     assert formal.prove_contract(Surrounded(Waited(config), patient=True), steady=["layer"]) > 0
 
@@ -315,6 +316,7 @@ def test_contract_of_the_serializer():
     assert formal.prove_contract(Surrounded(Serializer(WIDE)), steady=["layer"]) > 0
 
 
+@pytest.mark.build
 def test_contract_of_the_scan():
     assert formal.prove_contract(Surrounded(Scan(SMALLEST), ["table_write"]), steady=["layer"]) > 0
 

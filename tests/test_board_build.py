@@ -108,8 +108,9 @@ def test_a_missed_clock_is_an_answer(tools, capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["icebraker"], 1, "There is no board 'icebraker'; the known ones are icebreaker, "),
+        (["icebraker"], 2, "There is no board 'icebraker'; the known ones are icebreaker, "),
         (["icebreaker", "--seeds", "0"], 2, "--seeds"),
+        (["icebreaker", "-o", "/dev/null/build"], 2, "There is no folder '/dev/null' to write build into"),
     ],
 )
 def test_misuse(capsys, arguments, code, message):

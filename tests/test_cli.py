@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from galton import golden, storage
+from galton.cache import cache_folder
+from galton.cli import common
 from galton.cli import main as program
 from galton.compiler import compile as compile_network
 from galton.image import Image
@@ -129,13 +131,16 @@ def test_run_reports_accuracy(capsys, files, limit) -> None:
         (np.full((2, 6, 6, 1), np.nan), "Input 0 has nan at (0, 0, 0)"),
         (np.full((2, 6, 6, 1), np.inf), "Input 0 has inf"),
         (np.array(["digits"]), "one array of numbers"),
+        (b"digits", "it begins with b'digits'"),
+        (b"", "it is empty"),
     ],
 )
 def test_wrong_inputs_are_misuse(capsys, files, array, words) -> None:
-    np.save(files["inputs.npy"], array)
+    files["inputs.npy"].write_bytes(array) if isinstance(array, bytes) else np.save(files["inputs.npy"], array)
     code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"])
     assert code == 2
     assert words in error
+    assert len(error.splitlines()) <= 2
 
 
 @pytest.mark.parametrize("value", [-1, 256])
@@ -172,11 +177,28 @@ def test_inputs_out_of_range_are_cut_and_counted_or_refused(capsys, files, comma
     assert (code, error.strip()) == (0, "")
 
 
-def test_labels_must_be_as_many_as_inputs(capsys, files) -> None:
-    np.save(files["labels.npy"], np.zeros(7, np.int64))
-    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "--labels", files["labels.npy"])
+@pytest.mark.parametrize("command", ["run", "simulate", "report"])
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.zeros(7, np.int64), "There are 8 inputs, but labels of shape (7,)"),
+        (np.zeros((8, 1), np.int64), "labels of shape (8, 1)"),
+        (np.array(3), "labels of shape ()"),
+        (np.arange(8) - 1, "integers in 0..2; {} holds -1"),
+        (np.arange(8), "integers in 0..2; {} holds 3"),
+        (np.full(8, np.nan), "integers in 0..2; {} holds nan"),
+        (np.full(8, 0.5), "integers in 0..2; {} holds 0.5"),
+    ],
+)
+def test_labels_are_a_class_for_each_input(capsys, monkeypatch, files, command, labels, words) -> None:
+    """They are refused before anything is run."""
+    for place in ("galton.cli.verification.verify", "galton.golden.Machine.run"):
+        monkeypatch.setattr(place, None)
+    np.save(files["labels.npy"], labels)
+    image = files["toy.galtonq" if command == "report" else "toy.galton"]
+    code, _, error = call(capsys, command, image, files["inputs.npy"], "--labels", files["labels.npy"])
     assert code == 2
-    assert "8 inputs" in error
+    assert words.format(files["labels.npy"]) in error
 
 
 @pytest.mark.parametrize("command", ["inspect", "run", "simulate"])
@@ -265,6 +287,40 @@ def test_a_dry_run_of_what_could_overflow(capsys, files) -> None:
         assert "wide" in out
 
 
+@pytest.mark.parametrize("path", ["no/out.npy", "locked/out.npy"])
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(capsys, monkeypatch, tmp_path, files, path) -> None:
+    monkeypatch.setattr(common.os, "access", lambda place, mode: "locked" not in str(place))
+    monkeypatch.setattr("galton.golden.Machine.run", None)
+    (tmp_path / "locked").mkdir()
+    code, _, error = call(capsys, "run", files["toy.galton"], files["inputs.npy"], "-o", tmp_path / path)
+    assert code == 2
+    assert f"folder '{(tmp_path / path).parent}'" in error
+
+
+def test_the_cache_is_named_where_it_cannot_be_used(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = cache_folder() / "boards" / "some.lock"
+    said = program.described(PermissionError(13, "Permission denied", str(place)))
+    assert (
+        said.startswith(f"{place}: Permission denied. Results are kept in {tmp_path / 'galton'}: ") and "XDG_CACHE_HOME" in said
+    )
+    assert program.described(PermissionError(13, "Permission denied", "elsewhere")) == "elsewhere: Permission denied"
+
+
+def test_no_command_is_misuse_and_shows_them(capsys) -> None:
+    code, out, error = call(capsys)
+    assert (code, error) == (2, "")
+    assert out.startswith("Usage: galton")
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_full_disk_is_told(option) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "galton", "boards", *option]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "galton: [Errno 28] No space left on device\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -273,7 +329,7 @@ def test_a_dry_run_of_what_could_overflow(capsys, files) -> None:
         (["inspect", "nowhere.galton"], "does not exist"),
         (["compile", "{toy.galtonq}", "--target", "spartan"], "the known ones are"),
         (["verilog", "--config", "spartan", "-o", "{out.npy}"], "the known ones are"),
-        (["run", "{toy.galton}", "{inputs.npy}", "-o", "/dev/null/out.npy"], "Not a directory"),
+        (["run", "{toy.galton}", "{inputs.npy}", "-o", "/dev/null/out.npy"], "There is no folder '/dev/null' to write out"),
         (["simulate", "{toy.galton}", "{inputs.npy}", "--limit", "0"], "--limit"),
     ],
 )

@@ -13,6 +13,7 @@ from networks import random_network
 from galton.cli import main as program
 from galton.compiler import compile as compile_network
 from galton.config import named
+from galton.errors import PortError
 from galton.format import MEMORY_DATA, REGISTERS
 from galton.image import Image
 from galton.link.flash import flash_image
@@ -89,23 +90,41 @@ def test_run_is_for_a_board_that_holds_the_image(capsys, terminal, port, image, 
     assert f"The board at {port} does not hold random-1: load it" in err
 
 
-def test_loaded_is_for_a_board(capsys, image, tmp_path) -> None:
-    inputs = tmp_path / "inputs.npy"
-    np.save(inputs, np.zeros(1))
-    code, _, err = call(capsys, "run", image, inputs, "--loaded")
+@pytest.mark.parametrize("option", [["--loaded"], ["--board", "icebreaker"]])
+def test_what_is_for_a_board_needs_its_port(capsys, image, option) -> None:
+    code, _, err = call(capsys, "run", image, image, *option)
     assert code == 2
-    assert "--loaded is for a board: give its --port" in err
+    assert f"{option[0]} is for a board: give its --port" in err
 
 
 def test_serve_knows_its_boards(capsys) -> None:
     code, out, err = call(capsys, "serve", "nonesuch", "--json")
-    assert (code, json.loads(out)["error"]) == (1, "GaltonError")
+    assert (code, json.loads(out)["error"]) == (2, "UnknownName")
     assert "There is no board 'nonesuch'; the known ones are icebreaker" in err
+
+
+@pytest.mark.parametrize(("leads", "stays"), [("/dev/pts/99999", False), ("/nowhere", True), ("here", True)])
+def test_a_link_that_is_in_the_way_of_another(capsys, monkeypatch, tmp_path, leads, stays) -> None:
+    """Before the board is built; a terminal that is gone is in nobody's way."""
+    (tmp_path / "here").touch()
+    (tmp_path / "link").symlink_to(leads)
+
+    def build(name: str, flash: bytes) -> None:
+        raise PortError("built")
+
+    monkeypatch.setattr("galton_boards.simulated.line", build)
+    code, _, err = call(capsys, "serve", "icebreaker", "--link", tmp_path / "link")
+    assert (code, (tmp_path / "link").is_symlink()) == ((2, True) if stays else (1, False))
+    assert (f"something called {tmp_path / 'link'} already" in err) == stays
 
 
 REFUSED = {
     "another configuration": (lambda terminal: setattr(terminal.bus, "digest", 5), (), "has configuration digest 00000005"),
-    "another kind of board": (lambda terminal: None, ("--board", "icebreaker"), "is of kind 7, not 1: is it the right port?"),
+    "another kind of board": (
+        lambda terminal: None,
+        ("--board", "icebreaker"),
+        "is ulx3s-85f, not icebreaker: is it the right port?",
+    ),
     "no board of that name": (lambda terminal: None, ("--board", "nonesuch"), "There is no board 'nonesuch'"),
 }
 
@@ -114,7 +133,7 @@ REFUSED = {
 def test_the_wrong_board_is_refused(capsys, terminal, port, image, change, options, words) -> None:
     change(terminal)
     code, out, err = call(capsys, "load", image, "--port", port, *options, "--json")
-    assert code == 1
+    assert code == (2 if "nonesuch" in options else 1)
     assert words in err
     assert words in json.loads(out)["message"]
     assert not terminal.bus.memory
@@ -128,11 +147,12 @@ def test_a_port_that_is_in_use(capsys, port) -> None:
     assert f"Cannot open {port}" in err
 
 
-@pytest.mark.parametrize("name", ["sim:nonesuch", "nowhere"])
-def test_ports_that_are_not_there(capsys, name) -> None:
-    code, _, err = call(capsys, "counters", "--port", name)
-    assert code == 1
-    assert "nonesuch" in err or "Cannot open nowhere" in err
+@pytest.mark.parametrize(
+    ("name", "code", "words"), [("sim:nonesuch", 2, "no board 'nonesuch'"), ("nowhere", 1, "Cannot open nowhere")]
+)
+def test_ports_that_are_not_there(capsys, name, code, words) -> None:
+    found, _, err = call(capsys, "counters", "--port", name)
+    assert (found, words in err) == (code, True)
 
 
 def test_monitor_looks_on(capsys, terminal, port) -> None:

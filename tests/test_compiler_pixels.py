@@ -70,7 +70,11 @@ def test_what_is_possible() -> None:
     assert possible(replace(depthwise, weights=depthwise.weights[..., :1], elementwise=True)) == [1]
 
 
-@pytest.mark.parametrize("name", EVERY)
+QUICK = ("tiny", "ecp5-25", "ecp5-85", "three-by-five", "four-at-once", "fours-odd")
+"""Configurations of the fast tier: one group, few, many; each width of the scan and of the drain."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.cosim) for name in EVERY])
 def test_random_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     prefer_pixels(monkeypatch)
     config, many = EVERY[name], 0

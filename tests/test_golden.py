@@ -19,13 +19,12 @@ from galton.format import CHANNEL, LAYER, NETWORK, ROW, Record
 from galton.image import Image
 from galton.network import NONE, Layer, Network
 
-SEEDS = range(40)
 
-
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 40), marks=pytest.mark.cosim)], ids=["few", "many"])
 @pytest.mark.parametrize("name", EVERY)
-def test_random_networks(name: str) -> None:
+def test_random_networks(name: str, seeds: range) -> None:
     config = EVERY[name]
-    for seed in SEEDS:
+    for seed in seeds:
         network = random_network(seed, config, operations=60_000)
         raw = random_inputs(seed, network)
         assert (golden.run(compile(network, config).image, raw) == defined(network, raw, config.count_bits)).all(), seed
@@ -34,7 +33,7 @@ def test_random_networks(name: str) -> None:
 @pytest.mark.parametrize("name", ["tiny", "ecp5-25", "three-by-five"])
 def test_traces(name: str) -> None:
     config = EVERY[name]
-    for seed in SEEDS:
+    for seed in range(40):
         network = random_network(seed, config, operations=60_000)
         compiled, raw = compile(network, config), random_inputs(seed, network, 3)
         expected = reference.trace(compiled.network, raw, count_bits=config.count_bits)

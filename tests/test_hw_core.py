@@ -97,7 +97,7 @@ def compiled():
     return compile(network, config).image, raw
 
 
-@pytest.mark.parametrize("abandon", [5, 90, 333, 500])
+@pytest.mark.parametrize("abandon", [5, 333, *(pytest.param(late, marks=pytest.mark.cosim) for late in (90, 500))])
 def test_disabled_in_the_middle_it_starts_afresh(compiled, abandon):
     image, raw = compiled
     words, count = input_words(raw), decode.header(image)["output_words"]

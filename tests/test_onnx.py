@@ -13,6 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from tiers import spread
 from torch import nn
 
 import galton
@@ -95,9 +96,9 @@ def same(left, right):
 WRITTEN = [("dynamo", True), ("dynamo", False), ("dynamo as it stands", False), ("script", True), ("script", False)]
 
 
-@pytest.mark.parametrize(("exporter", "open_batch"), WRITTEN)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_integers_are_those_of_the_torch_module(tmp_path, name, exporter, open_batch):
+@pytest.mark.parametrize(("name", "written_by"), spread(2, NETWORKS, WRITTEN))
+def test_the_integers_are_those_of_the_torch_module(tmp_path, name, written_by):
+    exporter, open_batch = written_by
     torch.manual_seed(1)
     module = randomized(NETWORKS[name]())
     inputs = torch.rand(40, 2, 22, 24)

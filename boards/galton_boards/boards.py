@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from galton.config import CONFIGS, Config
-from galton.errors import GaltonError, ImageError
+from galton.errors import ImageError, UnknownName
 from galton.image import Image
 
 
@@ -102,11 +102,11 @@ def boards() -> dict[str, Board]:
 
 
 def find(name: str) -> Board:
-    """The board called `name`. Raises GaltonError naming the known ones."""
+    """The board called `name`. Raises UnknownName."""
     try:
         return boards()[name]
     except KeyError:
-        raise GaltonError(f"There is no board {name!r}; the known ones are {', '.join(boards())}") from None
+        raise UnknownName(f"There is no board {name!r}; the known ones are {', '.join(boards())}") from None
 
 
 def numbered(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from galton.link import SIMULATED
 from galton_boards.boards import find
 from galton_boards.top import linked_core
 from galton_sim.board import SimulatedLine
@@ -10,6 +11,6 @@ from galton_sim.board import SimulatedLine
 def line(name: str, flash: bytes = b"") -> SimulatedLine:
     """The line to a simulated board of that name; `flash` as in SimulatedLine.
 
-    Raises GaltonError where there is no such board; MissingTool, HardwareMismatch where it cannot be built.
+    Raises UnknownName where there is no such board; MissingTool, HardwareMismatch where it cannot be built.
     """
-    return SimulatedLine(linked_core(find(name)), flash=flash)
+    return SimulatedLine(linked_core(find(name)), flash=flash, name=f"{SIMULATED}{name}")

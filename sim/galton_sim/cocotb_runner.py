@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galton.cache import cache_folder
 from galton.errors import HardwareMismatch, MissingTool
 from galton.image import Image
 from galton_sim import verilator
@@ -75,7 +76,7 @@ def build(text: str, simulator: str) -> tuple[Any, Path]:
     parts = [text, simulator, *BUILD_ARGUMENTS[simulator], verilator.version(), importlib.metadata.version("cocotb")]
     parts += [importlib.util.find_spec("cocotb").origin or ""]  # libraries are linked by their place
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-    folder = verilator.cache_folder() / "cocotb" / key
+    folder = cache_folder() / "cocotb" / key
     runner, top = get_runner(simulator), verilator.top_module(text)
     done = folder / "built"
     with verilator.locked(folder), _environment():

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from galton.cache import cache_folder
 from galton.errors import HardwareMismatch, MissingTool
 
 MAKE_VARIABLES = {
@@ -77,11 +78,6 @@ def makeflags() -> str:
     """MAKEFLAGS for tools that call make themselves, such as cocotb's runner."""
     variables = MAKE_VARIABLES | ({"OBJCACHE": "ccache"} if shutil.which("ccache") else {})
     return " -- " + " ".join(f"{name}={value}" for name, value in variables.items() if value)
-
-
-def cache_folder() -> Path:
-    """Where builds are kept: ``$XDG_CACHE_HOME/galton``, by default ``~/.cache/galton``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galton"
 
 
 def top_module(verilog: str) -> str:

@@ -7,6 +7,10 @@ class GaltonError(Exception):
     """Any mistake that a message can explain: what, where, and the way out."""
 
 
+class UnknownName(GaltonError, ValueError):
+    """A board that nobody knows; those that are known are listed."""
+
+
 class UnsupportedLayer(GaltonError):
     """The network has layers that the accelerator cannot run; every one of them is listed by module path."""
 

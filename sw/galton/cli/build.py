@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, progress, table
+from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, folder_option, progress, table
 from galton.cli.common import command as make_command
 
 EXAMPLE = """
@@ -32,14 +32,7 @@ KINDS = {
 @click.option(
     "--seeds", default=1, show_default=True, type=click.IntRange(1), help="Place and route this often, keep the fastest."
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("build"),
-    show_default=True,
-    help="The folder for BOARD.bin or BOARD.bit, and BOARD.json, the build record.",
-)
+@folder_option("build", "BOARD.bin or BOARD.bit, and BOARD.json, the build record")
 @click.option("--network", type=INPUT_FILE, help="Fill the chip's block RAMs with this compiled network (.galton).")
 @click.option("--record", type=OUTPUT_FILE, help="Put what was measured into this file of records, too.")
 def command(board: str, seeds: int, output: Path, network: Path | None, record: Path | None, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,41 @@ from rich.table import Table
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = NDArray[Any]
 
+ARRAY_MAGIC, ARCHIVE_MAGIC = b"\x93NUMPY", b"PK"
+"""How .npy and .npz begin."""
 PLAIN_WIDTH = 120
 """Columns of output that goes to a file or a pipe."""
 INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-OUTPUT_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+class OutputPath(click.Path):
+    """A file or a folder to write, refused before any work where that cannot be.
+
+    A file goes into a folder that is there; a folder may be made, with those around it.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path as it was given. Fails where nothing can be written there."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.exists():
+            around = path.absolute().parent
+            while self.dir_okay and not around.exists():
+                around = around.parent
+            if not around.is_dir():
+                self.fail(f"There is no folder {str(around)!r} to write {path.name} into: make it, or name another.", param, ctx)
+            if not os.access(around, os.W_OK | os.X_OK):
+                self.fail(f"Nothing may be written into the folder {str(around)!r}: name another.", param, ctx)
+        return path
+
+
+OUTPUT_FILE = OutputPath(dir_okay=False, writable=True, path_type=Path)
+OUTPUT_FOLDER = OutputPath(file_okay=False, writable=True, path_type=Path)
+
+
+def folder_option(default: str, content: str) -> Callable[[Function], Function]:
+    """The option --output for a folder of `content`, passed as `output`."""
+    what = f"The folder for {content}."
+    return click.option("-o", "--output", type=OUTPUT_FOLDER, default=Path(default), show_default=True, help=what)
 
 
 class ExampleCommand(click.Command):
@@ -77,13 +109,14 @@ def emit(result: Any) -> None:
 
 def console() -> Console:
     """Where results go: as wide as the terminal, or as long lines need where it is none."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    return Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def progress(quiet: bool = False) -> Progress:
-    """A progress display on standard error; `quiet` for none."""
+    """A progress display on standard error where that is a terminal; `quiet` for none."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
+    screen = Console(stderr=True)
+    return Progress(*columns, console=screen, disable=quiet or not screen.is_terminal, transient=True)
 
 
 def table(title: str, *columns: str) -> Table:
@@ -109,6 +142,7 @@ def load_array(path: Path) -> Array:
             loaded = torch.load(path, weights_only=True)
             array = loaded.numpy() if isinstance(loaded, torch.Tensor) else None
         else:
+            expect_array_file(path)
             loaded = np.load(path, allow_pickle=False)
             array = loaded if isinstance(loaded, np.ndarray) else pick(path, loaded)
     except click.UsageError:
@@ -118,6 +152,22 @@ def load_array(path: Path) -> Array:
     if array is None or array.dtype.kind not in "iufb":
         raise click.UsageError(f"{path} must hold one array of numbers")
     return array
+
+
+def expect_array_file(path: Path) -> None:
+    """Raise ValueError for what is neither .npy nor .npz, which np.load would call pickled."""
+    with path.open("rb") as file:
+        start = file.read(len(ARRAY_MAGIC))
+    if start != ARRAY_MAGIC and not start.startswith(ARCHIVE_MAGIC):
+        raise ValueError(f"it begins with {start!r}" if start else "it is empty")
+
+
+def load_text(path: Path) -> str:
+    """The text in a file. Raises click.UsageError where it is none."""
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path} is not a text file: {error}") from error
 
 
 def pick(path: Path, archive: Any) -> Array:

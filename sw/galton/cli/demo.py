@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from galton.cli.common import command as make_command
-from galton.cli.common import console, emit, progress, table
+from galton.cli.common import console, emit, folder_option, progress, table
 from galton.cli.show import show_certificates, show_memories
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ galton demo --images 1000 --output build/thousand
 
 @make_command("demo", EXAMPLE)
 @click.option("--images", type=click.IntRange(1, 1000), default=200, show_default=True, help="Held-out digits to simulate.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("build/demo"),
-    show_default=True,
-    help="The folder for the report, the image, the Verilog and the inputs.",
-)
+@folder_option("build/demo", "the report, the image, the Verilog and the inputs")
 def command(images: int, output: Path, as_json: bool) -> int:
     """Take real digits from training to simulated Verilog, and write a report.
 

@@ -6,15 +6,18 @@ Exit codes: 0 done; 1 the answer is no (unsupported, does not fit, could overflo
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
+from galton.cache import cache_folder
 from galton.cli.common import emit, first_line
-from galton.errors import CalibrationError, GaltonError
+from galton.errors import CalibrationError, GaltonError, UnknownName
 
 COMMANDS = (
     "doctor",
@@ -54,14 +57,22 @@ class Commands(click.Group):
         return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="galton")
-def galton() -> None:
+@click.pass_context
+def galton(context: click.Context) -> None:
     """From a trained PyTorch network to a verified sparse-integer accelerator on open FPGA tools.
 
     `galton demo` shows the whole path on real images; `galton doctor` says what is missing on this machine.
     GALTON_TRACEBACK=1 in the environment shows where an error comes from.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        context.exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,7 +93,7 @@ def run(arguments: list[str]) -> int:
         return 130
     except click.ClickException as error:
         return complain(error, error.format_message(), 2, as_json, error.ctx if isinstance(error, click.UsageError) else None)
-    except CalibrationError as error:
+    except (CalibrationError, UnknownName) as error:
         return complain(error, str(error), 2, as_json)
     except GaltonError as error:
         return complain(error, str(error), 1, as_json)
@@ -90,11 +101,20 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else first_line(error)
-        return complain(error, what, 2, as_json)
+        return complain(error, described(error), 2, as_json)
     except (ValueError, ModuleNotFoundError) as error:
         return complain(error, str(error), 1 if isinstance(error, ModuleNotFoundError) else 2, as_json)
     return code if isinstance(code, int) else 0
+
+
+def described(error: OSError) -> str:
+    """What the system said, of which file, and the way out where that file is the program's own."""
+    if not error.filename:
+        return first_line(error)
+    what, cache = f"{error.filename}: {error.strerror}", cache_folder()
+    if Path(str(error.filename)).is_relative_to(cache):
+        what += f". Results are kept in {cache}: make room or let this user write there, or name another place in XDG_CACHE_HOME"
+    return what
 
 
 def complain(error: Exception, message: str, code: int, as_json: bool, context: click.Context | None = None) -> int:
@@ -104,7 +124,9 @@ def complain(error: Exception, message: str, code: int, as_json: bool, context: 
     if isinstance(error, ModuleNotFoundError):
         message += f". `{sys.executable} -m pip install 'galton[all]'` installs everything; `galton doctor` says what is missing"
     if as_json:
-        emit({"error": type(error).__name__, "message": message})
+        # Standard output may be what the error is about.
+        with contextlib.suppress(OSError):
+            emit({"error": type(error).__name__, "message": message})
     click.echo(f"galton: {message}", err=True)
     if context is not None:
         click.echo(f"Try `{context.command_path} --help`.", err=True)

@@ -9,6 +9,7 @@ import click
 from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_array, progress
 from galton.cli.common import command as make_command
 from galton.cli.inputs import range_option, raw_inputs
+from galton.cli.work import labels_option, limit_option, right, true_classes
 
 EXAMPLE = """
 galton report digits.galtonq images.npy --labels labels.npy -o report.html
@@ -20,8 +21,8 @@ galton report digits.galtonq images.npy --labels labels.npy -o report.html
 @click.argument("inputs", type=INPUT_FILE)
 @click.option("--target", default="up5k", show_default=True, help="A configuration or a board.")
 @range_option
-@click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
-@click.option("--limit", type=click.IntRange(1), help="Simulate only the first inputs.")
+@labels_option
+@limit_option
 @click.option("-o", "--output", type=OUTPUT_FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 def command(
     network: Path,
@@ -39,7 +40,6 @@ def command(
     """
     from galton import storage
     from galton.cli.clocks import clock
-    from galton.cli.results import finish
     from galton.cli.verification import verify
     from galton.compiler import compile as compile_network
     from galton.report import render
@@ -48,15 +48,16 @@ def command(
     integers, _ = storage.load(network)
     compiled = compile_network(integers, target)
     values, _ = raw_inputs(compiled.image, load_array(inputs), False, out_of_range, limit)
+    classes = None if labels is None else true_classes(compiled.image, labels, len(values), limit)
     with progress(as_json) as bar:
         task = bar.add_task("building the simulator", total=None)
         checked = verify(
             compiled.image, values, lambda done, count: bar.update(task, description="Verilog", completed=done, total=count)
         )
     notes = [f"Inputs: {inputs.name}, {len(values):,} of them."]
-    if labels is not None:
-        right = finish(checked.outputs, None, load_array(labels)[:limit])["right"]
-        notes.append(f"Accuracy: {100 * right / len(values):.2f} %, {right} of {len(values)} right.")
+    if classes is not None:
+        count = right(checked.outputs, classes)
+        notes.append(f"Accuracy: {100 * count / len(values):.2f} %, {count} of {len(values)} right.")
     facts = build(integers, compiled, checked, values, title=integers.name, clock=clock(compiled.config.name), notes=notes)
     output.write_text(render(facts))
     result = {

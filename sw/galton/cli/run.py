@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_array, progress
 from galton.cli.common import command as make_command
-from galton.cli.inputs import Ints, range_option, raw_inputs, real_outputs
+from galton.cli.common import console, emit, progress
 from galton.cli.ports import about, open_board, port_options, sentence
+from galton.cli.work import Work, work_options
 
 if TYPE_CHECKING:
+    from galton.cli.inputs import Ints
     from galton.image import Image
 
 EXAMPLE = """
@@ -24,53 +24,28 @@ BATCH = 50
 
 
 @make_command("run", EXAMPLE)
-@click.argument("image", type=INPUT_FILE)
-@click.argument("inputs", type=INPUT_FILE)
-@click.option("-o", "--output", type=OUTPUT_FILE, help="Where to write the outputs, as .npy.")
-@click.option("--raw", is_flag=True, help="Inputs and outputs are the integers of the core, not real numbers.")
-@range_option
-@click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
-@click.option("--limit", type=click.IntRange(1), help="Run only the first inputs.")
+@work_options
 @port_options(required=False)
 @click.option("--loaded", is_flag=True, help="The board has IMAGE already, from its flash or `galton load`.")
-def command(
-    image: Path,
-    inputs: Path,
-    output: Path | None,
-    raw: bool,
-    out_of_range: str,
-    labels: Path | None,
-    limit: int | None,
-    port: str | None,
-    baud: int,
-    kind: str | None,
-    loaded: bool,
-    as_json: bool,
-) -> int:
+def command(prepare: Callable[[], Work], port: str | None, baud: int, kind: str | None, loaded: bool, as_json: bool) -> int:
     """Run INPUTS (.npy, .npz or .pt) through IMAGE in the golden model, exactly as the hardware computes.
 
     With --port, load IMAGE into the board there, and run it on the board.
     """
-    from galton.cli.results import finish
-    from galton.image import Image
-
-    if loaded and port is None:
-        raise click.UsageError("--loaded is for a board: give its --port")
-    packed = Image.load(image)
-    values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range, limit)
-    extra: dict[str, Any] = {}
+    if port is None and (loaded or kind is not None):
+        raise click.UsageError(f"{'--loaded' if loaded else '--board'} is for a board: give its --port")
+    work, extra = prepare(), dict[str, Any]()
     with progress(as_json) as bar:
-        task = bar.add_task("golden model", total=len(values))
+        task = bar.add_task("golden model", total=len(work.values))
 
         def advance(what: str, done: int, count: int) -> None:
             bar.update(task, description=what, completed=done, total=count)
 
         if port is None:
-            result = in_model(packed, values, advance)
+            result = in_model(work.image, work.values, advance)
         else:
-            result, extra = on_board(packed, values, (port, baud, kind), loaded, advance)
-    outputs = result if raw else real_outputs(packed, result)
-    facts = finish(outputs, output, None if labels is None else load_array(labels)[:limit], cut) | extra
+            result, extra = on_board(work.image, work.values, (port, baud, kind), loaded, advance)
+    facts = work.finish(result) | extra
     if as_json:
         emit(facts)
     else:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_array, progress, table
+from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit, load_text, progress, table
 from galton.cli.common import command as make_command
-from galton.cli.inputs import range_option, raw_inputs, real_outputs
+from galton.cli.work import Work, work_options
 
 if TYPE_CHECKING:
     from galton.cli.verification import Ints, Verified
@@ -23,40 +23,22 @@ galton simulate digits.galton images.npy --verilog mine.v --bisect
 
 
 @make_command("simulate", EXAMPLE)
-@click.argument("image", type=INPUT_FILE)
-@click.argument("inputs", type=INPUT_FILE)
-@click.option("-o", "--output", type=OUTPUT_FILE, help="Where to write the outputs, as .npy.")
-@click.option("--raw", is_flag=True, help="Inputs and outputs are the integers of the core, not real numbers.")
-@range_option
-@click.option("--labels", type=INPUT_FILE, help="True classes of the inputs, to report the accuracy.")
-@click.option("--limit", type=click.IntRange(1), help="Simulate only the first inputs.")
+@work_options
 @click.option("--verilog", type=INPUT_FILE, help="Verilog to run in place of the generated one, with the ports of a core.")
 @click.option("--bisect", "wanted", is_flag=True, help="Where an output differs, name the layer and the place.")
 @click.option("--dump", type=OUTPUT_FILE, help="Where --bisect writes both sides, as .npz; by default IMAGE.mismatch.npz.")
-def command(
-    image: Path,
-    inputs: Path,
-    output: Path | None,
-    raw: bool,
-    out_of_range: str,
-    labels: Path | None,
-    limit: int | None,
-    verilog: Path | None,
-    wanted: bool,
-    dump: Path | None,
-    as_json: bool,
-) -> int:
+def command(prepare: Callable[[], Work], verilog: Path | None, wanted: bool, dump: Path | None, as_json: bool) -> int:
     """Run INPUTS (.npy, .npz or .pt) through the Verilog of IMAGE's core, and compare with the golden model bit by bit.
 
     Exit code 1 where an output differs, or a counter differs from the cycle model's prediction. --bisect then runs ever shorter
     parts of the network, and names the first layer, row, column and channel that differ.
     """
-    from galton.cli.results import finish
     from galton.cli.verification import verify
-    from galton.image import Image
 
-    packed, text = Image.load(image), None if verilog is None else verilog.read_text()
-    values, cut = raw_inputs(packed, load_array(inputs), raw, out_of_range, limit)
+    if dump is not None and not wanted:
+        raise click.UsageError("--dump is what --bisect writes: give both")
+    work = prepare()
+    packed, values, text = work.image, work.values, None if verilog is None else load_text(verilog)
     with progress(as_json) as bar:
         task = bar.add_task("building the simulator", total=None)
 
@@ -64,11 +46,9 @@ def command(
             bar.update(task, description="Verilog", completed=done, total=count)
 
         checked = verify(packed, values, advance, text)
-        place = dump or image.with_suffix(".mismatch.npz")
+        place = dump or work.file.with_suffix(".mismatch.npz")
         found = bisect(packed, values, checked, text, place, lambda layer: bar.update(task, description=layer)) if wanted else {}
-    outputs = checked.outputs if raw else real_outputs(packed, checked.outputs)
-    facts = finish(outputs, output, None if labels is None else load_array(labels)[:limit], cut)
-    facts |= checked.facts() | found
+    facts = work.finish(checked.outputs) | checked.facts() | found
     if as_json:
         emit(facts)
     else:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
+from galton.cache import cache_folder
 from galton.demo import digits, model
 
 SEED = 0
@@ -24,12 +25,11 @@ SHIFT = 2
 
 
 def cache_file() -> Path:
-    """Where the trained weights are kept: named by the code that trains them, in $XDG_CACHE_HOME/galton or ~/.cache/galton."""
+    """Where the trained weights are kept: named by the code that trains them."""
     import galton.demo.training as here
 
     text = "".join(inspect.getsource(module) for module in (digits, model, here))
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "galton" / f"digits-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
+    return cache_folder() / f"digits-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
 
 
 def trained(data: digits.Digits, advance: Callable[[int], None], cached: Path | None = None) -> nn.Module:

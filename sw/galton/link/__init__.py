@@ -21,7 +21,7 @@ def connect(port: str, *, baud: int = BAUD, number: int | None = None, **options
     ``sim:icebreaker`` is a board of that kind in compiled simulation, a new one each time. `number`: of the kind of board that
     must be there (galton_boards); `options` as in Board.
     Raises PortError, NoAnswer, WrongBoard; MissingTool without pyserial or cobs, or what the simulation needs; for a simulated
-    board GaltonError where there is none of that name, and HardwareMismatch.
+    board UnknownName where there is none of that name, and HardwareMismatch.
     """
     line = simulated(port.removeprefix(SIMULATED)) if port.startswith(SIMULATED) else SerialLine(port, baud)
     try:
