@@ -26,6 +26,7 @@ UP5K = CONFIGS["up5k"]
         ({"scan_width": 2}, r"scan_width must be one of \(1, 4\), not 2"),
         ({"drain_width": 8}, r"drain_width must be one of \(1, 4\), not 8"),
         ({"step_bits": 2}, "step_bits is 2, table_words is 0"),
+        ({"step_bits": 2, "table_words": 1}, "table_words must be at least 2 where step_bits is positive, else 0: .* is 1"),
         ({"table_words": 64}, "step_bits is 0, table_words is 64"),
     ],
 )

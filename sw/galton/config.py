@@ -23,10 +23,12 @@ class Config:
     step_bits: bits of an entry's address step, 0..8; 0 stores columns densely, without a table.
     count_bits: bits of a count's magnitude, 1..8.
     accumulator_bits: width of an accumulator, 17..32.
-    accumulator_words, weight_words, table_words: depth per group, in words of L accumulators, entries, segments.
-    data_words: depth of the data memory (programs and tensors) in 32-bit words.
-    rows, channels: most input rows and most stored output channels of a layer, less one for the row that ends a layer.
-    fifo_depth: places in a group's event FIFO, a power of two, at least 4.
+    accumulator_words, weight_words, table_words: depth per group, in words of L accumulators, entries, segments; 4..4096,
+        2048..2^20, 2..2^20 or 0 without an address step.
+    data_words: depth of the data memory (programs and tensors) in 32-bit words, 64..2^20.
+    rows: ROW records of a layer, that is input rows and one more, 2..512.
+    channels: most stored output channels of a layer, 2..2^14.
+    fifo_depth: places in a group's event FIFO, a power of two, 4..256.
     scan_width: A, activations that the scan takes in a cycle, 1 or 4.
     drain_width: R, activations that the drain gives in a cycle, that is requantizers side by side, 1 or 4.
 
@@ -79,9 +81,9 @@ class Config:
             raise ValueError(f"weight_bits must be at most 4 with two planes, not {self.weight_bits}")
         if self.fifo_depth & (self.fifo_depth - 1):
             raise ValueError(f"fifo_depth must be a power of two, not {self.fifo_depth}")
-        if (self.step_bits > 0) != (self.table_words > 0):
+        if min(self.table_words, 2) != 2 * self.sparse:
             raise ValueError(
-                "table_words must be positive exactly where step_bits is: "
+                "table_words must be at least 2 where step_bits is positive, else 0: "
                 f"step_bits is {self.step_bits}, table_words is {self.table_words}"
             )
 
