@@ -13,6 +13,7 @@ from networks import random_network
 from galton.cli import main as program
 from galton.compiler import compile as compile_network
 from galton.config import named
+from galton.errors import PortError
 from galton.format import MEMORY_DATA, REGISTERS
 from galton.image import Image
 from galton.link.flash import flash_image
@@ -102,9 +103,28 @@ def test_serve_knows_its_boards(capsys) -> None:
     assert "There is no board 'nonesuch'; the known ones are icebreaker" in err
 
 
+@pytest.mark.parametrize(("leads", "stays"), [("/dev/pts/99999", False), ("/nowhere", True), ("here", True)])
+def test_a_link_that_is_in_the_way_of_another(capsys, monkeypatch, tmp_path, leads, stays) -> None:
+    """Before the board is built; a terminal that is gone is in nobody's way."""
+    (tmp_path / "here").touch()
+    (tmp_path / "link").symlink_to(leads)
+
+    def build(name: str, flash: bytes) -> None:
+        raise PortError("built")
+
+    monkeypatch.setattr("galton_boards.simulated.line", build)
+    code, _, err = call(capsys, "serve", "icebreaker", "--link", tmp_path / "link")
+    assert (code, (tmp_path / "link").is_symlink()) == ((2, True) if stays else (1, False))
+    assert (f"something called {tmp_path / 'link'} already" in err) == stays
+
+
 REFUSED = {
     "another configuration": (lambda terminal: setattr(terminal.bus, "digest", 5), (), "has configuration digest 00000005"),
-    "another kind of board": (lambda terminal: None, ("--board", "icebreaker"), "is of kind 7, not 1: is it the right port?"),
+    "another kind of board": (
+        lambda terminal: None,
+        ("--board", "icebreaker"),
+        "is ulx3s-85f, not icebreaker: is it the right port?",
+    ),
     "no board of that name": (lambda terminal: None, ("--board", "nonesuch"), "There is no board 'nonesuch'"),
 }
 

@@ -9,6 +9,7 @@ from events import DONE_BITS, RING, draw_count, draw_events, draw_vectors, segme
 
 from galton.format import TABLE
 from galton_hw.group import Group
+from galton_hw.lanes import fetch_latency
 from galton_sim import streams
 
 SPARE = range(48, 64)
@@ -80,6 +81,7 @@ class Machine:
         """Send `events`, taking cycles with probability `steal`; (accumulators, what was seen in each cycle)."""
         self.walk(events)
         dut, rng, seen, found = self.dut, Random(f"run {seed}"), [], []
+        latency = fetch_latency(self.config)
 
         async def testbench(ctx):
             await self.load(ctx)
@@ -101,7 +103,7 @@ class Machine:
             ctx.set(dut.fetch, 0)
             for _ in range(20):
                 await ctx.tick()
-            for word in [*range(48), *[None] * Group.fetch_latency]:
+            for word in [*range(48), *[None] * latency]:
                 ctx.set(dut.fetch, word is not None)
                 ctx.set(dut.fetch_word, word or 0)
                 *_, accumulators = await ctx.tick().sample(dut.accumulators)
@@ -110,7 +112,7 @@ class Machine:
 
         watched = {name: getattr(dut, name) for name in ("entry", "stolen", "fetch")}
         circuits.simulate(dut, testbench, background=[circuits.monitor(watched, seen)])
-        return found[Group.fetch_latency :], seen
+        return found[latency:], seen
 
 
 @pytest.mark.parametrize("steal", [0.0, 0.4])
@@ -245,6 +247,6 @@ def test_fetch_reads_and_clears():
 
     circuits.simulate(dut, testbench)
     nothing = [0] * machine.config.lanes
-    first = Group.fetch_latency
+    first = fetch_latency(machine.config)
     assert any(machine.expected[2])
     assert found[first : first + 4] == [machine.expected[2], nothing, nothing, nothing]

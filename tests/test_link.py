@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import termios
@@ -277,7 +278,7 @@ def test_a_serial_port(terminal):
 
 def test_a_second_host_is_kept_out(terminal):
     with connect(terminal.path) as board:
-        with pytest.raises(PortError, match=f"Cannot open {terminal.path}: .* does no other program use it"):
+        with pytest.raises(PortError, match=f"Cannot open {terminal.path}: .*; another program uses it"):
             connect(terminal.path)
         assert board.status()["busy"] == 0
     with connect(terminal.path):
@@ -285,10 +286,28 @@ def test_a_second_host_is_kept_out(terminal):
 
 
 def test_a_port_that_is_not_there(tmp_path):
-    with pytest.raises(PortError, match=r"Cannot open .*nothing"):
+    with pytest.raises(PortError, match=r"Cannot open .*nothing: No such file or directory; is the board plugged in\?"):
         connect(str(tmp_path / "nothing"))
-    with pytest.raises(PortError, match="Cannot open socket://"):
+    with pytest.raises(PortError, match=r"Cannot open socket://.*Is the board plugged in"):
         connect("socket://localhost")
+    (tmp_path / "file").touch()
+    for other in (tmp_path, tmp_path / "file"):
+        with pytest.raises(PortError, match=f"Cannot open {other}: .*; this is no serial port"):
+            connect(str(other))
+
+
+def test_a_port_that_this_user_may_not_open(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("serial.serialposix.os.open", refuse)
+    with pytest.raises(PortError, match=r"Cannot open port: Permission denied; `galton doctor` says what to type"):
+        connect("port")
+
+
+def test_a_speed_that_no_port_has(terminal):
+    with pytest.raises(PortError, match=f"Cannot open {terminal.path}: "):
+        connect(terminal.path, baud=1 << 40)
 
 
 def test_a_silent_port_is_given_back(terminal):

@@ -132,7 +132,7 @@ class Core(wiring.Component):
 
         Where there are two ports, one is the scan's and the other one the drain's, the sequencer's and the host's.
         """
-        host = registers.memory
+        host, shared = registers.memory, self.config.data_ports == 1
         select_data = host.select == MEMORY_DATA
         with m.If(disabled):
             m.d.comb += [
@@ -147,7 +147,6 @@ class Core(wiring.Component):
                 memory.write_data.eq(sequencer.write_data),
             ]
         with m.Else():
-            shared = self.config.data_ports == 1
             m.d.comb += [
                 memory.address.eq(Mux(odd, drain.address, scan.address) if shared else drain.address),
                 memory.write.eq(drain.write),
@@ -156,12 +155,12 @@ class Core(wiring.Component):
         # A narrow reader takes every second cycle, a wide one all of them.
         m.d.comb += [
             scan.turn.eq(~odd if self.config.scan_width == 1 else 1),
-            scan.read_data.eq(memory.read_data if self.config.data_ports == 1 else memory.scan_data),
+            scan.read_data.eq(memory.read_data if shared else memory.scan_data),
             drain.turn.eq(odd),
-            drain.granted.eq(~sequencer.owns_memory if self.config.data_ports == 2 else 1),
+            drain.granted.eq(1 if shared else ~sequencer.owns_memory),
             *(part.read_data.eq(memory.read_data) for part in (sequencer, drain)),
         ]
-        if self.config.data_ports == 2:
+        if not shared:
             m.d.comb += [
                 memory.scan_address.eq(Mux(sequencer.running, scan.address, sequencer.second_address)),
                 sequencer.second_data.eq(memory.scan_data),

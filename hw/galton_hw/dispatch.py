@@ -120,9 +120,7 @@ class Dispatch(wiring.Component):
             self.ring_stall.eq(self.i.valid & blocked),
             self.fifo_stall.eq(self.i.valid & ~blocked & leaves & ~all_ready),
         ]
-        m.d.sync += [
-            started.eq(1),
-        ]
+        m.d.sync += started.eq(1)
         room, claims = spare + Mux(started, self.row_drained, layer.ring_rows), taken & item.marker
         claim = begins.done + begins.segments - segments
         if self.config.group_distance:

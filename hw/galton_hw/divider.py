@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from galton.format import FRACTION_BITS, MULTIPLIER_BITS, NORM_BITS
+from galton.format import FRACTION_BITS, LAYER, MULTIPLIER_BITS, NORM_BITS
+from galton_hw.layout import field_bits
 
 
 class StepDivider(wiring.Component):
@@ -37,7 +38,7 @@ class StepDivider(wiring.Component):
                 "take_step": In(1),
                 "static_step": In(FRACTION_BITS),
                 "start": In(1),
-                "norm_shift": In(4),
+                "norm_shift": In(field_bits(LAYER, "norm_shift")),
                 "step": Out(FRACTION_BITS),
                 "factor": Out(MULTIPLIER_BITS),
                 "done": Out(1),

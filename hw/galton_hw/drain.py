@@ -11,7 +11,7 @@ from amaranth.utils import ceil_log2
 
 from galton.config import Config
 from galton.format import LAYER, WORD_BITS
-from galton_hw.group import Group
+from galton_hw.lanes import fetch_latency
 from galton_hw.layout import field_bits, layout
 from galton_hw.reader import Reader, WindowReader
 from galton_hw.rescale import LoadSignature, Rescale
@@ -42,7 +42,7 @@ class Drain(wiring.Component):
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
         self.wide = config.drain_width > 1
-        self.fetch_latency = Group.fetch_latency + 4 * config.group_distance
+        self.fetch_latency = fetch_latency(config) + 2 * config.group_distance
         self.settle_cycles = self.fetch_latency + (5 if self.wide else 8)
         """From a last fetch's end until nothing is on its way to the writer, and the word before the last one is counted."""
         self.finish_cycles = self.fetch_latency + (10 if self.wide else 14)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, ROW, TABLE
+from galton.format import LAYER, ROW, TABLE, WORD_BITS
 from galton_hw.counting import down, up
 from galton_hw.dispatch import event_layout
 from galton_hw.fifo import Fifo
@@ -61,8 +61,8 @@ class Expander(wiring.Component):
             members |= {
                 "table_write": In(1),
                 "table_address": In(ceil_log2(config.table_words)),
-                "table_word": In(32),
-                "table_read_data": Out(32),
+                "table_word": In(WORD_BITS),
+                "table_read_data": Out(WORD_BITS),
                 "table_host": In(1),
             }
         super().__init__(members)
@@ -128,7 +128,7 @@ class Expander(wiring.Component):
                 with m.If(event.start[0]):
                     m.d.sync += ring_start.eq(wrapped)
         if config.sparse:
-            m.submodules.table = table = TwoPortMemory(config.table_words, 32)
+            m.submodules.table = table = TwoPortMemory(config.table_words, WORD_BITS)
             word = data.View(layout(TABLE), table.read_data)
             m.d.comb += [
                 table.write.eq(self.table_write),
@@ -147,7 +147,7 @@ class Group(wiring.Component):
     """Events in; accumulators out to the drain.
 
     The walker issues one entry a cycle. A cycle with `fetch` belongs to the drain: the accumulator word at `fetch_word` is read,
-    cleared, and stands in `accumulators` three cycles later.
+    cleared, and stands in `accumulators` lanes.fetch_latency cycles later.
 
     Members
     -------
@@ -157,9 +157,6 @@ class Group(wiring.Component):
     weight_*: host side of the weight memory, in cycles in which no inference runs; likewise table_*. What is read comes a cycle
         after its address, at a distance two.
     """
-
-    fetch_latency = 3
-    """One more at a distance."""
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
@@ -181,7 +178,7 @@ class Group(wiring.Component):
             "weight_read_data": Out(config.entry_bits),
         }
         if config.sparse:
-            members |= {"table_write": In(1), "table_word": In(32), "table_read_data": Out(32)}
+            members |= {"table_write": In(1), "table_word": In(WORD_BITS), "table_read_data": Out(WORD_BITS)}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:

@@ -28,6 +28,11 @@ SHALLOW = 128
 """Accumulator words that are kept in look-up tables: a block RAM of ECP5 has 512 of 36 bits at least."""
 
 
+def fetch_latency(config: Config) -> int:
+    """Cycles from a word's `clear` until it stands in `accumulators`."""
+    return 3 + 2 * config.group_distance
+
+
 class Lanes(wiring.Component):
     """accumulator[word] += counts * weights, or read and clear, one operation a cycle.
 
@@ -49,7 +54,7 @@ class Lanes(wiring.Component):
 
     def __init__(self, config: Config, tech: str = "generic") -> None:
         self.config, self.tech = config, tech
-        self.latency = 3 + 2 * config.group_distance
+        self.latency = fetch_latency(config)
         super().__init__(
             {
                 "two_planes": In(1),
@@ -103,7 +108,7 @@ class Lanes(wiring.Component):
             m.d.sync += following.eq(here + Mux(self.two_planes & ~high, 0, Mux(self.elementwise, self.pixel, 1)))
         for lane in range(config.lanes):
             weight = entry[lane * bits : (lane + 1) * bits]
-            operand = Signal(signed(8), name=f"operand_{lane}")
+            operand = Signal(multipliers.weights[lane].shape(), name=f"operand_{lane}")
             m.d.comb += [
                 multipliers.magnitudes[lane].eq(counts[lane].magnitude),
                 operand.eq(signed_weight(weight, counts[lane].negative, len(operand))),

@@ -15,7 +15,7 @@ from galton.format import MAXIMUM_STRIDE, ROW, WORD_BITS, Record
 
 def field_bits(record: Record, name: str) -> int:
     """Width of one field of a record."""
-    return next(field.bits for field in record.fields if field.name == name)
+    return record.field(name).bits
 
 
 def sign_magnitude(bits: int) -> data.StructLayout:

@@ -190,7 +190,7 @@ class OnePortMemory(wiring.Component):
             m.submodules[f"spram_{index}"] = Instance(
                 "SB_SPRAM256KA",
                 i_CLOCK=ClockSignal("sync"),
-                i_ADDRESS=Cat(self.address, Const(0, 14 - len(self.address))),
+                i_ADDRESS=Cat(self.address, Const(0, ceil_log2(SPRAM_WORDS) - len(self.address))),
                 i_DATAIN=padded[index * SPRAM_BITS : (index + 1) * SPRAM_BITS],
                 i_MASKWREN=Const(0b1111, 4),
                 i_WREN=self.write,

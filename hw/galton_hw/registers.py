@@ -19,9 +19,9 @@ from galton.format import (
     STATUS,
     WORD_BITS,
 )
-from galton_hw.layout import layout
+from galton_hw.layout import field_bits, layout
 
-SELECT_BITS = 8
+SELECT_BITS = field_bits(POSITION, "select")
 
 
 class BusSignature(wiring.Signature):
@@ -71,8 +71,7 @@ class Registers(wiring.Component):
     Counters read as anything while an inference runs.
 
     Members: `bus`; `memory`; `enable`; `busy`, `layers_done` to show; `saturated` sets the sticky flag that enabling clears;
-    `counter` is counter number `counter_index`, which a cycle with `counter_turn` takes to the next one two cycles
-    later.
+    `counter` is counter number `counter_index`; a cycle with `counter_turn` shows the next one, as Counters.turn does.
     """
 
     def __init__(self, config: Config) -> None:
@@ -85,7 +84,7 @@ class Registers(wiring.Component):
                 "memory": Out(memory),
                 "enable": Out(1),
                 "busy": In(1),
-                "layers_done": In(next(field.bits for field in STATUS.fields if field.name == "layer")),
+                "layers_done": In(field_bits(STATUS, "layer")),
                 "saturated": In(1),
                 "counter_index": In(ceil_log2(PROFILE.words)),
                 "counter": In(WORD_BITS),

@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from galton.config import Config
 from galton.format import BYTE_BITS, LAYER, MULTIPLIER_BITS, SHIFTS, TOTAL_BITS
-from galton_hw.layout import layout
+from galton_hw.layout import field_bits, layout
 from galton_hw.memory import TwoPortMemory
 from galton_hw.multiplier import Multiplier, MultiplyAdd
 
@@ -30,7 +30,7 @@ class LoadSignature(wiring.Signature):
                 "channel": Out(ceil_log2(config.channels)),
                 "word": Out(TOTAL_BITS),
                 "factor": Out(MULTIPLIER_BITS),
-                "factor_shift": Out(2),
+                "factor_shift": Out(field_bits(LAYER, "multiplier_shift")),
             }
         )
 

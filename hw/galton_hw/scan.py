@@ -119,7 +119,7 @@ class Scan(wiring.Component):
         # Where the next bundle's weights begin: a running sum that restarts with each row and each round of phases.
         start, restart = Signal(start_bits(self.config)), Signal(start_bits(self.config))
         column = Signal(len(tag.column))
-        phase = Signal(2)
+        phase = Signal(range(MAXIMUM_STRIDE))
         active, short_row = Signal(), Signal()
         x = Signal(layer.input_columns.shape())
 

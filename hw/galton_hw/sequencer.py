@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
 from galton.config import Config
-from galton.format import LAYER, NETWORK, PROFILE, WORD_BITS, WORD_BYTES
+from galton.format import LAYER, NETWORK, PROFILE, STATUS, WORD_BITS, WORD_BYTES
 from galton_hw.counting import down, up
-from galton_hw.layout import RecordRegisters, field_in_word, layout
+from galton_hw.layout import RecordRegisters, field_bits, field_in_word, layout
+from galton_hw.rescale import Rescale
 
 
 class Sequencer(wiring.Component):
@@ -29,9 +30,9 @@ class Sequencer(wiring.Component):
     second_address, second_data: where the memory has two ports, of the other one, which is the scan's while `running`.
     sweep, sweep_word: clear this accumulator word.
     running: the engine is out of reset; finished: its layer is done.
-    layer_write, table_write: `read_data` is word number load_index of LAYER, or row number load_index; of two ports both have the
-        next two words of LAYER.
-    load, load_*: CHANNELs are read; `read_data` is a word of number load_index.
+    layer_write: words of LAYER from number data_ports * load_index on have come, one from each port. table_write: so has ROW
+        number load_index.
+    load: CHANNELs are read; with load_bias or load_multiplier `read_data` is that word of number load_index.
     divide: start the step divider. norm_clear, norm_take: of the tensor that was written last.
     counter, counter_turn: a total of the counters, and go to the next one. counting: this cycle counts.
     begin: a new inference's first layer begins.
@@ -74,7 +75,7 @@ class Sequencer(wiring.Component):
                 "counting": Out(1),
                 "begin": Out(1),
                 "busy": Out(1),
-                "layers_done": Out(14),
+                "layers_done": Out(field_bits(STATUS, "layer")),
             }
         )
 
@@ -150,7 +151,6 @@ class Sequencer(wiring.Component):
         ended, loaded = Signal(), Signal()
         layer_reads = -(-LAYER.words // config.data_ports)
         after_rows = "RUN" if pairs else "CHANNELS"
-
         channels_end = Signal()
 
         def channels() -> None:
@@ -161,7 +161,7 @@ class Sequencer(wiring.Component):
                 fetching.eq(~ends),
                 self.load_bias.eq(arrived & ~arrived_part),
                 self.load_multiplier.eq(arrived & arrived_part),
-                channels_end.eq(ends & (wait == WORD_BYTES - 1)),
+                channels_end.eq(ends & (wait == Rescale.load_latency)),
             ]
             with m.If(~ends):
                 m.d.sync += part.eq(~part)

@@ -37,13 +37,22 @@ class SimulatedLine:
     """The line to a simulated board; each has a board of its own, powered up long enough to have read its flash.
 
     Parameters: `linked`, what is on the board's chip; `flash`, what its flash holds from the address on where it looks for an
-    image, with nothing else in it; `vcd` names a file for waveforms (slow, large); `text`, Verilog to run in place of its own.
+    image, with nothing else in it; `name` for messages; `vcd` names a file for waveforms (slow, large); `text`, Verilog to run in
+    place of its own.
     Members: as in Line; `cycles` simulated so far; `early`, what it sent by itself at power-up: nothing, if all is well.
     Raises MissingTool, HardwareMismatch where the simulation cannot be built.
     """
 
-    def __init__(self, linked: LinkedCore, *, flash: bytes = b"", vcd: Path | None = None, text: str | None = None) -> None:
-        self.name, self.clock = f"simulated {linked.config.name}", linked.clock
+    def __init__(
+        self,
+        linked: LinkedCore,
+        *,
+        flash: bytes = b"",
+        name: str = "",
+        vcd: Path | None = None,
+        text: str | None = None,
+    ) -> None:
+        self.name, self.clock = name or f"simulated {linked.config.name}", linked.clock
         divider, boot = linked.link.divider, linked.link.boot
         self.speed = self.clock / divider / BITS_PER_BYTE
         # The link answers within some hundred cycles.

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from galton.format import FORMAT_VERSION, LAYER, MAXIMUM_KERNEL, NETWORK, WORD_BITS, WORD_BYTES
+from galton.format import FORMAT_VERSION, LAYER, MAXIMUM_KERNEL, MAXIMUM_STRIDE, NETWORK, ROW, WORD_BITS, WORD_BYTES
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Config:
 
     def __post_init__(self) -> None:
         limits = {
-            "groups": (1, 8),
+            "groups": (1, MOST_GROUPS),
             "lanes": (1, 32),
             "weight_bits": (2, 8),
             "planes": (1, 2),
@@ -157,9 +157,10 @@ class Config:
 WIDTHS = (1, WORD_BYTES)
 """Of scan and drain: one activation a cycle, or a word of them."""
 
-NETWORK_ADDRESS_BITS = next(field.bits for field in NETWORK.fields if field.name == "input_base")
-assert NETWORK_ADDRESS_BITS == next(field.bits for field in LAYER.fields if field.name == "input_base")
-assert MAXIMUM_KERNEL < 1 << 5
+NETWORK_ADDRESS_BITS = NETWORK.field("input_base").bits
+MOST_GROUPS = LAYER.field("fewer").bits // MAXIMUM_STRIDE
+assert NETWORK_ADDRESS_BITS == LAYER.field("input_base").bits
+assert MAXIMUM_KERNEL <= ROW.field("segments").range[1]
 
 CONFIGS = {
     config.name: config

@@ -187,7 +187,11 @@ LAYER = Record(
         Field("signed_residual", 1, "its activations are two's complement"),
         Field("residual_multiplier", MULTIPLIER_BITS, "M_r"),
         # Groups of their own kernel columns, where there are several groups.
-        Field("fewer", 32, "bit 4 group + x mod stride: the group has one kernel column less than the phase; none is not woken"),
+        Field(
+            "fewer",
+            32,
+            "bit 4 group + x mod stride: the group has one kernel column less than the phase; with none left it gets no event",
+        ),
         Field("late", 32, "bit 4 group + x mod stride: the group's first tap is accumulator_skip words further"),
     ],
 )

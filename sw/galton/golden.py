@@ -202,11 +202,13 @@ class _Plan:
         )
 
     def _check_ring(self) -> None:
-        """Raises ImageError where a row would wait for room in the ring for ever."""
+        """Raises ImageError where a row has more segments than the ring has rows, and would wait for ever."""
         for y, row in enumerate(self.parsed.rows):
-            held = row["segments"]
-            if held > self.parsed.layer["ring_rows"]:
-                raise ImageError(f"Layer {self.parsed.name} needs {held} rows in its ring at row {y}: it would wait for ever")
+            if row["segments"] > self.parsed.layer["ring_rows"]:
+                raise ImageError(
+                    f"Layer {self.parsed.name} needs {row['segments']} rows in its ring at row {y}: it would wait for ever. "
+                    "Compile the network again"
+                )
 
     def execute(self, memory: NDArray[np.uint8], *, traced: bool) -> LayerTrace | None:
         """Run the layer for every input whose data memory is a row of `memory`; its trace if `traced`."""

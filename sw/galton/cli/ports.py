@@ -31,10 +31,16 @@ def port_options(required: bool = True) -> Callable[[Callable[..., Any]], Callab
 
 def open_board(port: str, baud: int, kind: str | None) -> Board:
     """The board at a port, identified. Raises as galton.connect does, and UnknownName where `kind` is no board's name."""
+    from galton.errors import WrongBoard
     from galton.link import connect
-    from galton_boards.boards import find
+    from galton_boards.boards import find, numbered
 
-    return connect(port, baud=baud, number=None if kind is None else find(kind).number)
+    number = None if kind is None else find(kind).number
+    board = connect(port, baud=baud)
+    if board.identity is not None and number not in (None, board.identity.board):
+        board.close()
+        raise WrongBoard(f"The board at {board.name} is {numbered(board.identity.board)}, not {kind}: is it the right port?")
+    return board
 
 
 def about(board: Board) -> dict[str, Any]:

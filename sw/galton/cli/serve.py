@@ -9,19 +9,20 @@ from pathlib import Path
 
 import click
 
-from galton.cli.common import INPUT_FILE, console, emit
+from galton.cli.common import INPUT_FILE, OUTPUT_FILE, console, emit
 from galton.cli.common import command as make_command
 
 EXAMPLE = """
 galton serve icebreaker
-galton serve icebreaker --flash digits.bin --link /tmp/board
+galton serve icebreaker --flash digits.bin --link board
 """
+TERMINALS = Path("/dev/pts")
 
 
 @make_command("serve", EXAMPLE)
 @click.argument("board")
 @click.option("--flash", type=INPUT_FILE, help="What its flash holds from the board's offset on (`galton load --flash`).")
-@click.option("--link", type=click.Path(path_type=Path), help="A symbolic link to the terminal, while it lasts.")
+@click.option("--link", type=OUTPUT_FILE, help="A symbolic link to the terminal, while it lasts.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds instead of at Ctrl-C.")
 def command(board: str, flash: Path | None, link: Path | None, seconds: float | None, as_json: bool) -> int:
     """Simulate BOARD, its serial pins included, from the Verilog of its top, and offer its port as a pseudo-terminal.
@@ -34,6 +35,8 @@ def command(board: str, flash: Path | None, link: Path | None, seconds: float | 
     from galton_sim.terminal import Terminal
 
     about, content = find(board), flash.read_bytes() if flash else b""
+    if link is not None:
+        make_room(link)
     out = console()
     if not as_json:
         out.print(f"Building {board}, {about.configuration} at {about.clock / 1e6:g} MHz; the first time takes a minute")
@@ -54,9 +57,17 @@ def command(board: str, flash: Path | None, link: Path | None, seconds: float | 
     return 0
 
 
+def make_room(link: Path) -> None:
+    """Remove a link to a terminal that is gone. Raises click.UsageError where there is something else."""
+    if not link.exists() and link.is_symlink() and link.readlink().is_relative_to(TERMINALS):
+        link.unlink()
+    if link.exists() or link.is_symlink():
+        raise click.UsageError(f"There is something called {link} already: remove it, or name the --link otherwise")
+
+
 @contextlib.contextmanager
 def named(path: str, link: Path | None) -> Iterator[str]:
-    """`path`, or a symbolic link to it for as long as this lasts. Raises FileExistsError where there is something already."""
+    """`path`, or a symbolic link to it for as long as this lasts."""
     if link is None:
         yield path
         return

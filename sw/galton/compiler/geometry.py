@@ -4,7 +4,7 @@ Each axis by itself. Along an axis with kernel K, stride s and p zeros in front,
 p) mod s: taps o, o + s, o + 2 s, ... at outputs X, X - 1, ... with X = (x + p) div s. There are n(o) = ceil((K - o) / s) of them,
 which is ceil(K / s) or one less ("short"). Everything is stored by ascending output, that is by descending tap.
 
-Vertically, segments outside the map are never walked. Horizontally they land in trash columns beside the map.
+Vertically, segments outside the map are never walked. Horizontally they land in border columns beside the map.
 
 Where there are several groups, each walks its own kernel columns only: those from the first to the last one that has a weight of
 its channels, see docs/decisions/0014. A group meets a label in `kernel_columns` taps, or in one less.
@@ -33,14 +33,13 @@ class Walk:
     """What one input row does.
 
     phase: (y + padding top) mod stride. skipped, segments: kernel rows above the map, and in it. short: one kernel row less than
-    ceil(kernel / stride). first: output row of the first segment. done: as in format.ROW.
+    ceil(kernel / stride). done: as in format.ROW.
     """
 
     phase: int
     skipped: int
     segments: int
     short: bool
-    first: int
     done: int
 
 
@@ -242,17 +241,10 @@ class Geometry:
         for row in range(1, rows):
             complete[row] = max(complete[row], complete[row - 1])
         walks = [
-            Walk(
-                phase,
-                skipped if segments else 0,
-                segments,
-                met < self.kernel_rows,
-                first if segments else 0,
-                complete.count(y),
-            )
-            for y, (phase, met, first, segments, skipped) in enumerate(spans)
+            Walk(phase, skipped if segments else 0, segments, met < self.kernel_rows, complete.count(y))
+            for y, (phase, met, _, segments, skipped) in enumerate(spans)
         ]
-        return (*walks, Walk(0, 0, 0, False, 0, complete.count(height)))
+        return (*walks, Walk(0, 0, 0, False, complete.count(height)))
 
     @property
     def phases(self) -> list[int]:

@@ -66,8 +66,8 @@ def _vectors(geometry: Geometry, group: int, phase: int, label: int) -> Ints:
     layer, lanes = geometry.layer, geometry.config.lanes
     owned = layer.weights[group * geometry.group_channels :][: geometry.group_channels]
     taps = list(geometry.column_taps(label, group))
-    channels, beyond = geometry.vectors * lanes - len(owned), max(0, max(taps, default=0) + 1 - owned.shape[2])
-    met = np.pad(owned[:, geometry.row_taps(phase)], ((0, channels), (0, 0), (0, beyond), (0, 0)))[:, :, taps]
+    spare, beyond = geometry.vectors * lanes - len(owned), max(0, max(taps, default=0) + 1 - owned.shape[2])
+    met = np.pad(owned[:, geometry.row_taps(phase)], ((0, spare), (0, 0), (0, beyond), (0, 0)))[:, :, taps]
     _, rows, cols, channels = met.shape
     split = met.reshape(geometry.vectors, lanes, rows, cols, channels).transpose(4, 2, 3, 0, 1)
     if layer.elementwise:

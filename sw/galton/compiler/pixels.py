@@ -104,20 +104,13 @@ def _entries(geometry: Geometry, part: Columns, group: int) -> int:
         rows = [walk for walk in geometry.walks if walk.segments and walk.phase == phase]
         taps = len(geometry.row_taps(phase))
         for label in geometry.labels:
-            here = len(range(label, columns, layer.stride[1])) * bool(geometry.column_taps(label, group))
-            if part.segments is None:
-                walked += (
-                    here
-                    * vectors
-                    * len(geometry.column_taps(label, group))
-                    * geometry.tap_vectors
-                    * geometry.planes
-                    * sum(walk.segments for walk in rows)
-                )
-                continue
-            counts = np.maximum(part.segments[place : place + vectors * taps, 1], 1).reshape(vectors, taps).sum(axis=0)
-            walked += here * sum(int(counts[walk.skipped :][: walk.segments].sum()) for walk in rows)
-            place += vectors * taps
+            met = len(geometry.column_taps(label, group))
+            here, end = len(range(label, columns, layer.stride[1])) * (met > 0), place + vectors * taps
+            dense = np.full(vectors * taps, met * geometry.tap_vectors * geometry.planes)
+            counts = dense if part.segments is None else part.segments[place:end, 1]
+            each = np.maximum(counts, 1).reshape(vectors, taps).sum(axis=0)
+            walked += here * sum(int(each[walk.skipped :][: walk.segments].sum()) for walk in rows)
+            place = end
     return walked
 
 

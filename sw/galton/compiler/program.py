@@ -117,7 +117,7 @@ def _scan(layer: Layer, geometry: Geometry) -> dict[str, int]:
 
 def ring(geometry: Geometry) -> int:
     """Rows of the accumulator ring: as many as there are, fit, and can be counted."""
-    countable = next(field for field in LAYER.fields if field.name == "ring_rows").range[1]
+    countable = LAYER.field("ring_rows").range[1]
     return min(geometry.layer.map_shape[0], geometry.config.accumulator_words // geometry.row_words, countable)
 
 
@@ -126,16 +126,12 @@ def _rows(geometry: Geometry, bases: dict[int, int]) -> Iterator[dict[str, int]]
     if geometry.done_at_once > 1:
         name, padding = geometry.layer.name, geometry.layer.padding[0]
         raise FitError(
-            f"{name}: {geometry.done_at_once} output rows see only the padding of {padding} rows above the input, at most 1 may"
+            f"{name}: {geometry.done_at_once} output rows see only the padding of {padding} rows above the input, at most 1 may. "
+            "What would help: fewer rows of padding"
         )
     for walk in geometry.walks:
         base = bases[walk.phase] + walk.skipped * geometry.pitch if walk.segments else 0
-        yield {
-            "weight_base": base,
-            "segments": walk.segments,
-            "short": int(walk.short),
-            "done": walk.done,
-        }
+        yield {"weight_base": base, "segments": walk.segments, "short": int(walk.short), "done": walk.done}
 
 
 def _channels(layer: Layer) -> Iterator[dict[str, int]]:

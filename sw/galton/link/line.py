@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import Any, Protocol
 
@@ -22,6 +23,34 @@ with contextlib.suppress(ImportError):
     import termios
 
     TERMINAL_ERRORS = (termios.error,)
+
+
+NOTHING = "is the board plugged in? `galton doctor` lists the ports that are there"
+ASKED = "`galton doctor` says what to type to be allowed to use it"
+REASONS = {
+    errno.ENOENT: NOTHING,
+    errno.ENODEV: NOTHING,
+    errno.ENXIO: NOTHING,
+    errno.EIO: NOTHING,
+    errno.EACCES: ASKED,
+    errno.EPERM: ASKED,
+    errno.EAGAIN: "another program uses it: end that first",
+    errno.EBUSY: "another program uses it: end that first",
+    errno.ENOTTY: "this is no serial port; `galton doctor` lists those that are there",
+    errno.EISDIR: "this is no serial port; `galton doctor` lists those that are there",
+}
+"""What to do where the system does not open a port, by the number of its error."""
+
+
+def reason(error: BaseException) -> str:
+    """Why a port cannot be opened, and the way out: the system's own words where an error of its is behind this one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        number = cause.args[0] if cause.args else None
+        if number in REASONS:
+            return f"{os.strerror(number)}; {REASONS[number]}"
+        cause = cause.__context__
+    return f"{error}. Is the board plugged in, may this user open the port, and does no other program use it?"
 
 
 class Line(Protocol):
@@ -57,14 +86,11 @@ class SerialLine:
         self.name, self.speed = port, SIMULATED_SPEED if terminal else baud / BITS_PER_BYTE
         self.patience = SIMULATED_PATIENCE if terminal else PATIENCE
         self._gone: tuple[type[Exception], ...] = (serial.SerialException, OSError, *TERMINAL_ERRORS)
-        refused: tuple[type[Exception], ...] = (*self._gone, ValueError)
+        refused: tuple[type[Exception], ...] = (*self._gone, ValueError, OverflowError)
         try:
             self.serial: Any = serial.serial_for_url(port, baudrate=baud, exclusive=True)
         except refused as error:
-            raise PortError(
-                f"Cannot open {port}: {error}. Is the board plugged in, may this user open the port, and does no other program "
-                "use it?"
-            ) from error
+            raise PortError(f"Cannot open {port or 'a port without a name'}: {reason(error)}") from error
 
     def send(self, data: bytes) -> None:
         """See Line. Raises PortError too where nobody takes the bytes for longer than they need."""
