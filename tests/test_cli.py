@@ -333,6 +333,7 @@ def test_a_full_disk_is_told(option) -> None:
         (["simulate", "{toy.galton}", "{inputs.npy}", "--limit", "0"], "--limit"),
         (["simulate", "{toy.galton}", "{inputs.npy}", "--dump", "{out.npy}"], "--dump is what --bisect writes"),
         (["simulate", "{toy.galton}", "{inputs.npy}", "--verilog", "{labels.npy}"], "labels.npy is not a text file"),
+        (["simulate", "{toy.galton}", "{inputs.npy}", "--verilog", __file__], "test_cli.py: The Verilog text has no module"),
         (["verilog", "-o", "core.json"], "would both be core.json"),
         (["compile", "{toy.galtonq}", "-o", "{toy.galtonq}"], "name another --output"),
     ],

@@ -7,13 +7,13 @@ from itertools import takewhile
 
 import numpy as np
 import pytest
-from link_model import Bus, Model, ModelLine
+from link_model import Bus, Model, ModelLine, encoded
 
 from galton import cycles, golden
 from galton.config import CONFIGS, named
 from galton.format import ANSWER, MEMORY_DATA, MEMORY_WEIGHTS
 from galton.link import Board, selftest
-from galton.link.frames import packed
+from galton.link.frames import packed, parse
 from galton.link.network import built_in, inputs
 from galton.link.selftest import Failed, Place
 
@@ -41,15 +41,6 @@ class Forgetful(Bus):
 
     def read(self, register):
         return super().read(register) | 0x8000
-
-
-class Silent(Model):
-    """It never says that a request was damaged."""
-
-    def _answer(self, words):
-        *found, answer, _ = super()._answer(words)
-        found.append(ANSWER.pack(ANSWER.unpack([answer]) | {"corrupt": 0})[0])
-        return [*found, zlib.crc32(packed(found))]
 
 
 def test_a_good_board_passes_all_but_what_a_model_cannot_run():
@@ -103,11 +94,36 @@ def test_a_line_that_never_stops():
     assert selftest.provoke(babble, bytes(12)) is None
 
 
-def test_a_board_that_never_tells_errors_is_found():
-    silent = board(Bus())
-    silent.exchange.line.model = Silent(silent.exchange.line.bus)
-    with pytest.raises(Failed, match="a damaged header was not told"):
+@pytest.mark.parametrize(
+    ("untold", "words"),
+    [
+        (lambda model, piece: True, "a damaged header was not told"),
+        (lambda model, piece: model.bus.memory.get((MEMORY_DATA, selftest.PLACE)) == 3, "damaged words were not told"),
+    ],
+)
+def test_a_board_that_does_not_tell_errors_is_found(monkeypatch, untold, words):
+    """The model says that a damaged request was well."""
+    tell, silent = Model.answer, board(Bus())
+
+    def answer(model, piece):
+        told = parse(tell(model, piece)[:-1])
+        if told is None or not told.fields["corrupt"] or not untold(model, piece):
+            return tell(model, piece)
+        found = ANSWER.pack({**told.fields, "corrupt": 0})
+        return encoded([*found, zlib.crc32(packed(found))])
+
+    monkeypatch.setattr(Model, "answer", answer)
+    with pytest.raises(Failed, match=words):
         selftest.errors(silent)
+
+
+def test_a_board_that_carries_out_what_is_damaged_is_found(monkeypatch):
+    class Rash(Bus):
+        def read(self, register):
+            return super().read(register) ^ (self.address == selftest.PLACE + 2)
+
+    with pytest.raises(Failed, match="a damaged header was carried out"):
+        selftest.errors(board(Rash()))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

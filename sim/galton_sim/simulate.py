@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,8 @@ from galton.format import PROFILE
 from galton.image import Image
 from galton.words import check_inputs, input_words, memories, real_outputs
 from galton_hw import verilog
-from galton_sim import harness
+from galton_hw.core import Core
+from galton_sim import harness, verilator
 from galton_sim.harness import CYCLE_LIMIT, Job
 
 STALL = 0.25
@@ -73,8 +75,8 @@ def simulate(
     progress: called with (inferences done, inferences). limit: cycles an inference may take. vcd: a file for waveforms.
     text: Verilog to run instead of a freshly generated core, with the ports of one.
 
-    Raises CalibrationError for inputs of the wrong shape or range; HardwareMismatch where the core refuses the image, hangs, or
-    gives unreadable results; MissingTool without Verilator, g++ or make.
+    Raises CalibrationError for inputs of the wrong shape or range; HardwareMismatch where `text` has other ports, the core
+    refuses the image, hangs, or gives unreadable results; MissingTool without Verilator, g++ or make.
     """
     check_inputs(image, raw)
     header = decode.header(image)
@@ -91,9 +93,22 @@ def simulate(
         seed=seed or 0,
     )
     core = text if text is not None else core_text(config or image.config)
+    expect_ports(core, config or image.config)
     result = harness.run(core, job, vcd=vcd, progress=progress)
     outputs = real_outputs(image, result.outputs)
     return Simulation(outputs, result.profiles, result.statuses, result.cycles, result.total_cycles, result.seconds)
+
+
+def expect_ports(text: str, config: Config) -> None:
+    """Raise HardwareMismatch unless the top module of Verilog `text` has the ports of a core; ValueError where there is none."""
+    name = verilator.top_module(text)
+    header = re.search(rf"^\s*module\s+\\?{re.escape(name)}\b([^;]*);", text, re.MULTILINE)
+    words = set(re.findall(r"\w+", header[1])) if header else set()
+    missing = [port["name"] for port in verilog.ports(Core(config)) if port["name"] not in words]
+    if missing:
+        raise HardwareMismatch(
+            f"Module {name} is no core: it has no port {', '.join(missing)}. `galton verilog --config {config.name}` writes one"
+        )
 
 
 def check(image: Image, raw: NDArray[Any], **options: Any) -> Simulation:
