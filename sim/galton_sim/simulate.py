@@ -19,7 +19,6 @@ from galton.format import PROFILE
 from galton.image import Image
 from galton.words import check_inputs, input_words, memories, real_outputs
 from galton_hw import verilog
-from galton_hw.core import Core
 from galton_sim import harness, verilator
 from galton_sim.harness import CYCLE_LIMIT, Job
 
@@ -92,8 +91,9 @@ def simulate(
         stall_output=0.0 if seed is None else STALL,
         seed=seed or 0,
     )
+    if text is not None:
+        expect_ports(text, config or image.config)
     core = text if text is not None else core_text(config or image.config)
-    expect_ports(core, config or image.config)
     result = harness.run(core, job, vcd=vcd, progress=progress)
     outputs = real_outputs(image, result.outputs)
     return Simulation(outputs, result.profiles, result.statuses, result.cycles, result.total_cycles, result.seconds)
@@ -101,14 +101,19 @@ def simulate(
 
 def expect_ports(text: str, config: Config) -> None:
     """Raise HardwareMismatch unless the top module of Verilog `text` has the ports of a core; ValueError where there is none."""
-    name = verilator.top_module(text)
-    header = re.search(rf"^\s*module\s+\\?{re.escape(name)}\b([^;]*);", text, re.MULTILINE)
-    words = set(re.findall(r"\w+", header[1])) if header else set()
-    missing = [port["name"] for port in verilog.ports(Core(config)) if port["name"] not in words]
+    found = _declared(text)
+    missing = [port for port in _declared(core_text(config)) if port not in found]
     if missing:
+        name = verilator.top_module(text)
         raise HardwareMismatch(
             f"Module {name} is no core: it has no port {', '.join(missing)}. `galton verilog --config {config.name}` writes one"
         )
+
+
+def _declared(text: str) -> list[str]:
+    """The words in the head of the top module, its ports among them."""
+    head = re.search(rf"^\s*module\s+\\?{re.escape(verilator.top_module(text))}\b([^;]*);", text, re.MULTILINE)
+    return re.findall(r"\w+", head[1]) if head else []
 
 
 def check(image: Image, raw: NDArray[Any], **options: Any) -> Simulation:
