@@ -67,10 +67,20 @@ def test_failed_scripts_show_what_yosys_said(tmp_path):
         yosys.run("read_verilog nothing.v\n", tmp_path)
 
 
-def test_misuse_of_the_command_line(capsys):
+def test_misuse_of_the_command_line(capsys, tmp_path):
     with pytest.raises(SystemExit, match="2"):
         synth.main([])
     assert "give --config or --all" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert synth.main(["--config", "up5k", "--output", str(tmp_path / "file" / "report.json")]) == 2
+    assert "File exists" in capsys.readouterr().err
+
+
+def test_a_tool_that_is_missing(capsys, monkeypatch):
+    monkeypatch.setattr(yosys.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(synth, "core", lambda name: (Fifo(8, 2), "up5k"))
+    assert synth.main(["--config", "up5k"]) == 1
+    assert "pip install pyosys" in capsys.readouterr().err
 
 
 @pytest.mark.build
