@@ -32,6 +32,7 @@ SMALL = Config(
 DENSE = replace(SMALL, name="dense", step_bits=0, table_words=0)
 WIDE = replace(DENSE, name="wide", lanes=6, scan_width=4)
 """Bundles of four activations, and lanes that they do not fill."""
+CONFIGS = {config.name: config for config in (DENSE, SMALL, WIDE)}
 
 
 class Resting(Elaboratable):

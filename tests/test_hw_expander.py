@@ -8,6 +8,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from events import RING, draw_events, draw_vectors, segments_of, signed
+from tiers import spread
 
 from galton.format import TABLE
 from galton_hw.group import Expander
@@ -37,10 +38,9 @@ class Copying(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("stall", [0.0, 0.3, 0.7])
-@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL, circuits.WIDE], ids=["dense", "sparse", "wide"])
-@pytest.mark.parametrize("elementwise", [0, 1], ids=["ordinary", "elementwise"])
-def test_expander(config, elementwise, stall):
+@pytest.mark.parametrize(("name", "elementwise", "stall"), spread(2, circuits.CONFIGS, [0, 1], [0.0, 0.3, 0.7]))
+def test_expander(name, elementwise, stall):
+    config = circuits.CONFIGS[name]
     rng = Random(f"{config.name} {stall} {elementwise}")
     pitch, short = 1 if config.sparse else 9, rng.choice([0, 6])
     layer = circuits.layer(pitch=pitch, entries_long=9, entries_short=short, elementwise=elementwise, **RING)

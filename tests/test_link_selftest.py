@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import takewhile
 
 import numpy as np
 import pytest
-from link_model import Bus, ModelLine
+from link_model import Bus, Model, ModelLine, encoded
 
 from galton import cycles, golden
 from galton.config import CONFIGS, named
-from galton.errors import GaltonError
-from galton.format import MEMORY_DATA, MEMORY_WEIGHTS
+from galton.format import ANSWER, MEMORY_DATA, MEMORY_WEIGHTS
 from galton.link import Board, selftest
+from galton.link.frames import packed, parse
 from galton.link.network import built_in, inputs
 from galton.link.selftest import Failed, Place
 
@@ -93,11 +94,36 @@ def test_a_line_that_never_stops():
     assert selftest.provoke(babble, bytes(12)) is None
 
 
-def test_a_board_that_never_tells_errors_is_found():
-    silent = board(Bus())
-    silent.exchange.line.spoil = lambda data: data.replace(b"\x01", b"\x02") if len(data) < 12 else data
-    with pytest.raises(GaltonError):
+@pytest.mark.parametrize(
+    ("untold", "words"),
+    [
+        (lambda model, piece: True, "a damaged header was not told"),
+        (lambda model, piece: model.bus.memory.get((MEMORY_DATA, selftest.PLACE)) == 3, "damaged words were not told"),
+    ],
+)
+def test_a_board_that_does_not_tell_errors_is_found(monkeypatch, untold, words):
+    """The model says that a damaged request was well."""
+    tell, silent = Model.answer, board(Bus())
+
+    def answer(model, piece):
+        told = parse(tell(model, piece)[:-1])
+        if told is None or not told.fields["corrupt"] or not untold(model, piece):
+            return tell(model, piece)
+        found = ANSWER.pack({**told.fields, "corrupt": 0})
+        return encoded([*found, zlib.crc32(packed(found))])
+
+    monkeypatch.setattr(Model, "answer", answer)
+    with pytest.raises(Failed, match=words):
         selftest.errors(silent)
+
+
+def test_a_board_that_carries_out_what_is_damaged_is_found(monkeypatch):
+    class Rash(Bus):
+        def read(self, register):
+            return super().read(register) ^ (self.address == selftest.PLACE + 2)
+
+    with pytest.raises(Failed, match="a damaged header was carried out"):
+        selftest.errors(board(Rash()))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

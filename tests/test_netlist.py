@@ -17,7 +17,7 @@ from galton_boards.synth import DEVICES
 from galton_hw import verilog
 from galton_hw.memory import DualPortMemory, OnePortMemory, TwoPortMemory
 from galton_hw.multiplier import Multiplier, MultiplyAdd
-from galton_sim import verilator
+from galton_sim import simulate, verilator
 
 CYCLES = 20_000
 HARNESS = """
@@ -150,9 +150,10 @@ def test_multipliers(make, cell):
 @pytest.mark.build
 def test_a_core_s_gates_compute_what_the_source_does():
     config = named("ecp5-25")
+    text = netlist.netlist(config)
     for seed in (1, 2):
         network = random_network(seed, config, operations=60_000)
-        netlist.check_core(config, compile(network, config).image, random_inputs(seed, network, 2))
+        simulate.check(compile(network, config).image, random_inputs(seed, network, 2), text=text, seed=seed)
 
 
 @pytest.mark.build

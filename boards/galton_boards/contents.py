@@ -120,10 +120,10 @@ def mark(file: Path, device: Device, roots: Iterable[str]) -> None:
     if blocks is None:
         return
     netlist = json.loads(file.read_text())
-    marked = found(netlist, blocks, roots)
-    for name, parameters in marked.items():
+    cells = found(netlist, blocks, roots)
+    for name, parameters in cells.items():
         parameters.update(pattern(name, blocks))
-    if marked:
+    if cells:
         file.write_text(json.dumps(netlist))
 
 
@@ -236,4 +236,5 @@ def check(image: Image, board: Board) -> None:
             f"into the flash instead, with `galton flash {board.name} --network FILE`"
         )
     if board.experimental:
-        raise GaltonError(f"No bitstream fills the memories of {board.name}: use `galton flash {board.name} --network FILE`")
+        way = f"`galton flash {board.name} --network FILE`" if board.programmer.image else "`galton load`"
+        raise GaltonError(f"No bitstream fills the memories of {board.name}: use {way}")

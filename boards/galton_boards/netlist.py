@@ -19,7 +19,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from amaranth.lib import wiring
 from numpy.typing import NDArray
 
@@ -28,8 +27,10 @@ from galton.config import Config, named
 from galton.errors import GaltonError, HardwareMismatch
 from galton.image import Image
 from galton.link import board as link
+from galton.words import check_inputs
 from galton_boards import boards, top
-from galton_boards.synth import DEVICES, Device
+from galton_boards.command import answered, positive, raw_inputs
+from galton_boards.device import DEVICES, Device, of_platform
 from galton_hw import verilog
 from galton_hw.core import Core
 from galton_sim import simulate, yosys
@@ -71,28 +72,32 @@ def netlist(config: Config, device: Device | None = None) -> str:
     return gates(Core(config, device.tech), verilog.MODULE, device)
 
 
-def _expect(config: Config, image: Image) -> None:
-    """Raise HardwareMismatch, before anything is synthesized, for an image of another configuration."""
+def _expect(config: Config, device: Device, image: Image, raw: NDArray[Any]) -> None:
+    """Raise, before anything is synthesized, what `check_core` says of its arguments."""
     if image.config.digest != config.digest:
         raise HardwareMismatch(
             f"The image is for configuration {image.config.name} ({image.config.digest:08x}), not {config.name} "
             f"({config.digest:08x}): compile the network with --target {config.name}"
         )
+    check_inputs(image, raw)
+    if family(device) not in MODELS:
+        raise GaltonError(f"There are no models of {family(device)} cells, only of {' and '.join(MODELS)}: take another board")
 
 
 def check_core(config: Config, image: Image, raw: NDArray[Any]) -> simulate.Simulation:
     """Run raw inputs on a core's netlist.
 
-    Raises HardwareMismatch where an output or a counter is not what the models say, or the image is for another configuration.
+    Raises HardwareMismatch where an output or a counter is not what the models say, or the image is for another configuration;
+    CalibrationError for inputs of the wrong shape or range; GaltonError where the chip's cells have no models.
     """
-    _expect(config, image)
+    _expect(config, DEVICES[config.name], image, raw)
     return simulate.check(image, raw, text=netlist(config))
 
 
 def check_board(board: boards.Board, image: Image, raw: NDArray[Any], progress: Callable[[int, int], None] | None = None) -> int:
     """`check_core` for all of a board's chip but clock and pins, through its serial line; the cycles that it took."""
-    _expect(board.config, image)
-    device = DEVICES[board.configuration]
+    device = of_platform(top.platform(board))
+    _expect(board.config, device, image, raw)
     linked = top.linked_core(board, device.tech)
     line = SimulatedLine(linked, text=gates(linked, MODULE, device))
     with link.Board(line) as host:
@@ -113,19 +118,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     which.add_argument("--board", choices=sorted(boards.boards()), help="a board, through its serial line")
     parser.add_argument("image", type=Path, help="what galton compile writes")
     parser.add_argument("inputs", type=Path, help="raw inputs (n, rows, columns, channels), .npy")
-    parser.add_argument("--count", type=int, default=1, help="of the first inputs")
+    parser.add_argument("--count", type=positive, default=1, help="of the first inputs")
     options = parser.parse_args(arguments)
+    return answered(lambda: check(options))
+
+
+def check(options: argparse.Namespace) -> int:
+    """What the command line asks for; 0. Raises what check_core and check_board raise, and for files that cannot be read."""
     start = time.perf_counter()
-    try:
-        image, raw = Image.load(options.image), np.load(options.inputs)[: options.count].astype(np.int64)
-        if options.config:
-            simulation = check_core(named(options.config), image, raw)
-            total, speed = simulation.total_cycles, f"{simulation.cycles_per_second:,.0f} cycles/s"
-        else:
-            total, speed = check_board(boards.find(options.board), image, raw), "serial line"
-    except GaltonError as error:
-        print(error, file=sys.stderr)
-        return 1
+    image, raw = Image.load(options.image), raw_inputs(options.inputs, options.count)
+    if options.config:
+        simulation = check_core(named(options.config), image, raw)
+        total, speed = simulation.total_cycles, f"{simulation.cycles_per_second:,.0f} cycles/s"
+    else:
+        total, speed = check_board(boards.find(options.board), image, raw), "serial line"
     print(
         f"{options.config or options.board}: {len(raw)} inputs, outputs and counters of every layer as predicted; "
         f"{total:,} cycles of the netlist ({speed}), {time.perf_counter() - start:.0f} s in all"

@@ -56,14 +56,14 @@ def boot_image(board: Board, image: Image, file: Path) -> None:
     file.write_bytes(data)
 
 
-def command(board: Board, file: Path, *, offset: int = 0, volatile: bool = False) -> list[str]:
+def command(board: Board, file: Path | None = None, *, offset: int = 0, volatile: bool = False) -> list[str]:
     """The command line that writes a file to a board: to the flash at `offset`, or (`volatile`) a bitstream to the chip itself.
 
-    Raises GaltonError where openFPGALoader cannot.
+    Without a `file` it lacks its last word. Raises GaltonError where openFPGALoader cannot; MissingTool.
     """
     programmer = board.programmer
     if not programmer.board:
-        raise GaltonError(f"{LOADER} does not know {board.name}. {board.note} The file is {file}")
+        raise GaltonError(f"{board.name} cannot be flashed from here. {board.note} `galton build {board.name}` makes it")
     if volatile and not programmer.volatile:
         raise GaltonError(f"The chip of {board.name} cannot be loaded past its flash: leave out --volatile")
     if offset and not programmer.image:
@@ -74,7 +74,7 @@ def command(board: Board, file: Path, *, offset: int = 0, volatile: bool = False
     line += ["--write-sram"] if volatile else ["--write-flash"]
     if offset:
         line += ["--offset", str(offset)]
-    return [*line, str(file)]
+    return line if file is None else [*line, str(file)]
 
 
 def run(line: list[str], quiet: bool = False) -> None:

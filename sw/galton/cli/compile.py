@@ -35,6 +35,8 @@ def command(network: Path, target: str, output: Path | None, no_profile: bool, d
     from galton.summary import describe
 
     path = output or network.with_suffix(".galton")
+    if path.absolute() == network.absolute():
+        raise click.UsageError(f"The image would take the place of the network {network}: name another --output")
     compiled = compile_network(storage.load(network)[0], target, profile=not no_profile)
     compiled.save(path)
     facts = {**describe(compiled.image), "file": str(path)}

@@ -24,7 +24,7 @@ galton flash ulx3s-25f --volatile --dry-run
 @click.option("--bitstream", type=INPUT_FILE, help="What to write instead of `galton build BOARD`'s result.")
 @click.option("--no-bitstream", is_flag=True, help="Write the network only.")
 @click.option("--volatile", is_flag=True, help="Load the chip until it is switched off, and leave the flash alone.")
-@click.option("--dry-run", is_flag=True, help="Print the command lines, and run none.")
+@click.option("--dry-run", is_flag=True, help="Print what to type to do the same, and do none of it.")
 def command(
     board: str,
     network: Path | None,
@@ -39,13 +39,16 @@ def command(
     Disconnect the board for a moment afterwards: it starts from the flash. `galton doctor` looks at ports and permissions.
     """
     from galton.image import Image
-    from galton_boards import build, program
+    from galton_boards import build, program, top
     from galton_boards.boards import find
+    from galton_boards.device import of_platform
 
     if (no_bitstream and network is None) or (volatile and network is not None):
         raise click.UsageError(
             "--no-bitstream needs --network, and --volatile goes without it: a network is written to the flash"
         )
+    if no_bitstream and bitstream is not None:
+        raise click.UsageError("--bitstream and --no-bitstream exclude each other")
     chosen = find(board)
     out = console()
     with tempfile.TemporaryDirectory() as folder:
@@ -53,12 +56,19 @@ def command(
         if network is not None:
             file = Path(folder) / f"{board}-boot.bin"
             program.boot_image(chosen, Image.load(network), file)
+            if dry_run:
+                file = Path(file.name)
+                lines.append(["galton", "load", str(network), "--flash", str(file)])
             lines.append(program.command(chosen, file, offset=chosen.flash.offset))
         if not no_bitstream:
-            if bitstream is None:
+            write = program.command(chosen, volatile=volatile)
+            if bitstream is None and dry_run:
+                bitstream = Path("build") / f"{board}.{of_platform(top.platform(chosen)).family.bitstream}"
+                lines.append(["galton", "build", board])
+            elif bitstream is None:
                 say = build.quiet if as_json else lambda step: click.echo(f"{board}: {step}", err=True)
                 _, bitstream = build.build(chosen, progress=say)
-            lines.append(program.command(chosen, bitstream, volatile=volatile))
+            lines.append([*write, str(bitstream)])
         for line in lines:
             if not as_json:
                 out.print(shlex.join(line), soft_wrap=True, markup=False)

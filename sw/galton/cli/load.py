@@ -24,13 +24,15 @@ galton load digits.galton --flash digits.bin
 def command(image: Path, port: str | None, baud: int, kind: str | None, flash: Path | None, as_json: bool) -> int:
     """Load IMAGE into the memories of the board at --port, where it stays until the power goes off.
 
-    With --flash, write a file for the board's flash instead; `galton boards` says at which offset it goes there.
+    With --flash, write a file for the board's flash instead; `galton boards --json` says at which offset it goes there.
     """
     from galton.image import Image
     from galton.link.flash import flash_image
 
     if (port is None) == (flash is None):
         raise click.UsageError("Give either --port or --flash")
+    if flash is not None and kind is not None:
+        raise click.UsageError("--board is for --port; `galton flash BOARD --network IMAGE` writes a board's flash")
     packed = Image.load(image)
     if flash is not None:
         content = flash_image(packed)

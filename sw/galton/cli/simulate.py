@@ -38,7 +38,7 @@ def command(prepare: Callable[[], Work], verilog: Path | None, wanted: bool, dum
     if dump is not None and not wanted:
         raise click.UsageError("--dump is what --bisect writes: give both")
     work = prepare()
-    packed, values, text = work.image, work.values, None if verilog is None else load_text(verilog)
+    packed, values, text = work.image, work.values, None if verilog is None else core_text(verilog)
     with progress(as_json) as bar:
         task = bar.add_task("building the simulator", total=None)
 
@@ -54,6 +54,18 @@ def command(prepare: Callable[[], Work], verilog: Path | None, wanted: bool, dum
     else:
         show(facts)
     return 0 if checked.agrees else 1
+
+
+def core_text(path: Path) -> str:
+    """The Verilog in a file. Raises click.UsageError where there is no module in it."""
+    from galton_sim.verilator import top_module
+
+    text = load_text(path)
+    try:
+        top_module(text)
+    except ValueError as error:
+        raise click.UsageError(f"{path}: {error}") from error
+    return text
 
 
 def bisect(

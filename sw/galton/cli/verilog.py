@@ -38,8 +38,10 @@ def command(config: str, tech: str, bus: str, output: Path, ports: Path | None, 
     from galton_hw.verilog import generate
 
     chosen = named(config)
-    text, description = generate(chosen, tech=tech, bus=bus)
     beside = ports or output.with_suffix(".json")
+    if beside.absolute() == output.absolute():
+        raise click.UsageError(f"The Verilog and the description of its ports would both be {output}: name one of them otherwise")
+    text, description = generate(chosen, tech=tech, bus=bus)
     output.write_text(text)
     beside.write_text(json.dumps(description, indent=2) + "\n")
     facts = {"file": str(output), "ports": str(beside), "module": description["module"]}
