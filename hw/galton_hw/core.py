@@ -71,7 +71,8 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(disabled)(part)
         serializer = Serializer(config) if config.scan_width > 1 else None
         engine = {"scan": scan, "quantizer": quantizer, "dispatch": dispatch, "drain": drain}
-        # Of several activations scan, quantizer with serializer, and dispatch are long enough each by itself.
+        # Where several activations are taken at once, the paths of scan, quantizer with serializer, and dispatch are long enough
+        # each by itself.
         relays: list[Relay] = []
         if serializer:
             tag = tag_layout(config)

@@ -24,7 +24,7 @@ class Fifo(wiring.Component):
     def __init__(self, shape: ShapeLike, depth: int, style: str = "auto") -> None:
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"Depth must be a power of two and at least 2, not {depth!r}")
-        self.shape, self.depth, self.style = shape, depth, style
+        self.depth, self.style = depth, style
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: object) -> Module:

@@ -23,9 +23,8 @@ class Relay(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        shape = self.o.payload.shape()
-        valid, payload = Signal(), Signal(shape, reset_less=True)
-        ready, behind = Signal(init=1), Signal(shape, reset_less=True)
+        valid, payload = Signal(), Signal(self.shape, reset_less=True)
+        ready, behind = Signal(init=1), Signal(self.shape, reset_less=True)
         m.d.comb += [self.i.ready.eq(ready), self.o.valid.eq(valid), self.o.payload.eq(payload)]
         with m.If(~valid | self.o.ready):
             m.d.sync += [valid.eq(self.i.valid | ~ready), ready.eq(1), payload.eq(self.i.payload)]

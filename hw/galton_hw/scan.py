@@ -169,7 +169,8 @@ class Scan(wiring.Component):
             m.d.comb += [raw.eq(Mux(count > index, reader.window[index], 0)) for index, raw in enumerate(self.o.payload.raw)]
         m.d.comb += tag.column.eq(column + Mux(short, layer.accumulator_skip, 0))
         if self.config.groups > 1:
-            # A group that has a tap less than one sleeps. Constant: the first item leaves some cycles after the start.
+            # Where short phases have no taps, a group with a tap less has none. Constant: the first item leaves some cycles after
+            # the start.
             none, woken = Signal(), Signal(len(layer.fewer), reset_less=True)
             m.d.comb += [none.eq(layer.entries_short == 0), tag.label.eq(phase)]
             m.d.sync += woken.eq(~Mux(none, layer.fewer, 0))

@@ -36,8 +36,8 @@ def digest(config: Config) -> str:
 def measure(check: Check, threads: int = 1) -> Row:
     """How Verilog compares with the models; `failure` where it does not run at all.
 
-    mismatches: inferences with another output; mispredictions: with another counter. late: of the first one without counters,
-    cycles from its first word to its last beyond those predicted. speed: simulated cycles in a second.
+    mismatches: inferences with another output; mispredictions: with another counter. late: of the first one, cycles from its
+    first word to its last beyond those predicted. speed: simulated cycles in a second.
     """
     from galton import cycles
     from galton.cli.verification import verify
@@ -48,18 +48,16 @@ def measure(check: Check, threads: int = 1) -> Row:
         image = placed.image()
         raw = placed.trial.load()[1][: placed.inputs]
         found = verify(image, raw)
-        bare = placed.image(profile=False)
-        alone = verify(bare, raw[:1])
     except GaltonError as error:
         return {**row, "failure": str(error)}
-    around = cycles.transfers(bare) + cycles.waking(image.config)
+    around = cycles.transfers(image) + cycles.profiling(image) + cycles.waking(image.config)
     totals = [sum(layer["cycles"] for layer in layers) for layers in found.profiles]
     return {
         **row,
         "inputs": len(raw),
         "mismatches": found.mismatches,
         "mispredictions": found.mispredictions,
-        "late": alone.cycles[0] - totals[0] - around,
+        "late": found.cycles[0] - totals[0] - around,
         "cycles": sum(totals) / len(totals),
         "speed": found.speed,
     }

@@ -38,9 +38,9 @@ class Placed:
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:20]
 
-    def image(self, *, profile: bool = True) -> Image:
-        """The compiled network, with counters or without. Raises FitError or AccumulatorOverflow where it does not fit."""
-        return compile_network(self.trial.load()[0], self.config, profile=profile).image
+    def image(self) -> Image:
+        """The compiled network, with counters. Raises FitError or AccumulatorOverflow where it does not fit."""
+        return compile_network(self.trial.load()[0], self.config).image
 
 
 def measure(placed: Placed, threads: int = 1) -> Row:
