@@ -21,7 +21,7 @@ from amaranth.back import rtlil
 
 from galton.config import CONFIGS, named
 from galton.errors import GaltonError
-from galton_boards.command import answered
+from galton_boards.command import answered, positive
 from galton_boards.device import DEVICES, Device, nextpnr, routing
 from galton_boards.limits import broken
 from galton_boards.wrapper import FewPins
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m galton_boards.synth", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--config", action="append", choices=sorted(set(CONFIGS) & set(DEVICES)), help="may be given repeatedly")
     parser.add_argument("--all", action="store_true", help="every configuration that has a device")
-    parser.add_argument("--seed", type=int, default=1, help="of the placer")
+    parser.add_argument("--seed", type=positive, default=1, help="of the placer")
     parser.add_argument("--output", type=Path, help="write the reports as JSON to this file")
     parser.add_argument("--keep", type=Path, help="leave netlists, logs and nextpnr's reports in this folder")
     options = parser.parse_args(arguments)
