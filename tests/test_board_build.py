@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from galton.cli import main as program
 from galton.errors import MissingTool
@@ -127,6 +128,13 @@ def test_a_record_goes_into_no_other_file(monkeypatch, capsys, tmp_path, text):
     (tmp_path / "other").write_text(text)
     assert program.run(["build", "icebreaker", "--record", str(tmp_path / "other")]) == 1
     assert f"{tmp_path / 'other'} holds no build records" in capsys.readouterr().err
+
+
+def test_boards_fit_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("galton.cli.boards.console", lambda: Console(width=80))
+    assert program.run(["boards"]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out and all(f"\n{name} " in out for name in boards.boards())
 
 
 def test_boards_are_listed_without_the_tools_that_build_them():

@@ -4,7 +4,7 @@ import pytest
 
 from galton.config import BOARDS, CONFIGS
 from galton.errors import GaltonError
-from galton.format import BOARD
+from galton.format import BOARD, CLOCK_UNIT
 from galton_boards import boards
 from galton_boards.top import linked_core
 from galton_hw.link.uart import MINIMUM_DIVIDER
@@ -40,4 +40,4 @@ def test_boards_by_name_and_number():
 def test_a_core_shows_its_board():
     board = boards.find("ulx3s-25f")
     shown = BOARD.unpack([linked_core(board).link.board])
-    assert (shown["board"], shown["clock"]) == (board.number, board.clock / 10e3)
+    assert (shown["board"], shown["clock"]) == (board.number, board.clock / CLOCK_UNIT)

@@ -16,6 +16,7 @@ from galton.cache import cache_folder
 from galton.cli import common
 from galton.cli import main as program
 from galton.compiler import compile as compile_network
+from galton.errors import GaltonError
 from galton.image import Image
 from galton.network import Activation, Layer, Network
 
@@ -304,6 +305,11 @@ def test_the_cache_is_named_where_it_cannot_be_used(monkeypatch, tmp_path) -> No
     assert (
         said.startswith(f"{place}: Permission denied. Results are kept in {tmp_path / 'galton'}: ") and "XDG_CACHE_HOME" in said
     )
+    assert program.described(PermissionError(13, "Permission denied", "elsewhere")) == "elsewhere: Permission denied"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "~")
+    with pytest.raises(GaltonError, match="name a place for them in XDG_CACHE_HOME"):
+        cache_folder()
     assert program.described(PermissionError(13, "Permission denied", "elsewhere")) == "elsewhere: Permission denied"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from networks import random_network
 
 from galton.cli import main as program
+from galton.cli.monitor import Seen, picture
+from galton.cli.ports import latency
 from galton.compiler import compile as compile_network
 from galton.config import named
 from galton.errors import PortError
@@ -80,6 +83,16 @@ def test_counters(capsys, terminal, port) -> None:
     assert code == 0
     assert "at rest, 0 layers done" in out
     assert f"{facts['counters']['cycles']:,}" in out
+
+
+def test_a_board_that_does_not_say_its_clock() -> None:
+    facts = {"port": "here", "board": "mine", "configuration": "tiny", "boot_failed": False, "clock": 0.0}
+    assert latency(facts, 480) is None
+    assert latency(facts | {"clock": 24e6}, 480) == 20e-6
+    status, counters = {"busy": 0, "layer": 1, "saturated": 0}, {"cycles": 480}
+    seen = Seen(time.monotonic(), 1, 1, status, counters, counters)
+    assert "ms an inference" not in str(picture(facts, seen, 0).renderables)
+    assert "0.020 ms an inference" in str(picture(facts | {"clock": 24e6}, seen, 0).renderables)
 
 
 def test_run_is_for_a_board_that_holds_the_image(capsys, terminal, port, image, tmp_path) -> None:

@@ -27,7 +27,7 @@ def test_a_configuration_without_a_device_has_an_assumed_clock() -> None:
 
 def test_a_record_of_a_build_counts_more(tmp_path) -> None:
     record = tmp_path / "synth.json"
-    record.write_text(json.dumps([{"name": "up5k", "corrected_mhz": 23.5, "used": {}}]))
+    record.write_text(json.dumps([{"name": "up5k", "corrected": 23.5, "used": {}}]))
     assert clock("up5k", record) == (23.5e6, "routed, in synth.json")
     assert clock("ecp5-25", record) == clock("ecp5-25")
 

@@ -15,9 +15,12 @@ from galton.errors import CalibrationError, GaltonError
 
 
 def answered(work: Callable[[], int]) -> int:
-    """The exit code of `work`: its own; 2 for misuse and 1 for other mistakes of a user, told on standard error."""
+    """The exit code of `work`: its own; 2 for misuse, 1 for other mistakes of a user, told on standard error; 130 for Ctrl-C."""
     try:
         return work()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except (GaltonError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         no = isinstance(error, GaltonError) and not isinstance(error, CalibrationError | ValueError)

@@ -83,7 +83,7 @@ def run(line: list[str], quiet: bool = False) -> None:
     Raises MissingTool; PortError where there is no board or it may not be used; otherwise GaltonError, with its last lines.
     """
     try:
-        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
             assert process.stdout is not None
             said = ""
             while part := process.stdout.read(CHUNK):

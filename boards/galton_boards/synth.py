@@ -21,30 +21,21 @@ from amaranth.back import rtlil
 
 from galton.config import CONFIGS, named
 from galton.errors import GaltonError
-from galton_boards.command import answered
-from galton_boards.device import DEVICES, Device, nextpnr, routing
+from galton_boards.command import answered, positive
+from galton_boards.device import DEVICES, Device, Routing, nextpnr, routing
 from galton_boards.limits import broken
 from galton_boards.wrapper import FewPins
 from galton_sim import yosys
 
 
 @dataclass(frozen=True)
-class Report:
-    """What became of a design. used, available: cells by kind. fmax: MHz by clock; corrected_mhz: Routing.corrected."""
+class Report(Routing):
+    """What became of the design `name` on the chip of configuration `device`, and how long that took."""
 
     name: str
     device: str
-    used: dict[str, int]
-    available: dict[str, int]
-    fmax: dict[str, float]
-    corrected_mhz: float
     synthesis_seconds: float
     routing_seconds: float
-
-    @property
-    def over(self) -> list[str]:
-        """Kinds of which the chip has too few."""
-        return [kind for kind, count in self.used.items() if count > self.available[kind]]
 
 
 def synthesize(component: Any, device: Device, folder: Path) -> None:
@@ -76,17 +67,8 @@ def measure(component: Any, name: str, device: str, *, folder: Path | None = Non
     middle = time.perf_counter()
     nextpnr(chip, folder, "--report", "report.json", "--seed", str(seed), "--timing-allow-fail")
     end = time.perf_counter()
-    found = routing(chip, folder)
-    return Report(
-        name=name,
-        device=device,
-        used=found.used,
-        available=found.available,
-        fmax=found.fmax,
-        corrected_mhz=found.corrected,
-        synthesis_seconds=round(middle - start, 1),
-        routing_seconds=round(end - middle, 1),
-    )
+    seconds = {"synthesis_seconds": round(middle - start, 1), "routing_seconds": round(end - middle, 1)}
+    return Report(**vars(routing(chip, folder)), name=name, device=device, **seconds)
 
 
 def core(name: str) -> tuple[Any, str]:
@@ -101,7 +83,7 @@ def core(name: str) -> tuple[Any, str]:
 
 def violations(report: Report) -> list[str]:
     """Each limit that a report breaks, in words."""
-    return broken(report.name, report.used, report.corrected_mhz)
+    return broken(report.name, report.used, report.corrected)
 
 
 def table(reports: Sequence[Report]) -> str:
@@ -114,7 +96,7 @@ def table(reports: Sequence[Report]) -> str:
         ]
         clocks = ", ".join(f"{value:.1f}" for value in report.fmax.values())
         times = [f"{report.synthesis_seconds:.0f} s", f"{report.routing_seconds:.0f} s"]
-        rows.append((report.name, *cells, f"{clocks} MHz", f"{report.corrected_mhz:.1f} MHz", *times))
+        rows.append((report.name, *cells, f"{clocks} MHz", f"{report.corrected:.1f} MHz", *times))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
@@ -124,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m galton_boards.synth", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--config", action="append", choices=sorted(set(CONFIGS) & set(DEVICES)), help="may be given repeatedly")
     parser.add_argument("--all", action="store_true", help="every configuration that has a device")
-    parser.add_argument("--seed", type=int, default=1, help="of the placer")
+    parser.add_argument("--seed", type=positive, default=1, help="of the placer")
     parser.add_argument("--output", type=Path, help="write the reports as JSON to this file")
     parser.add_argument("--keep", type=Path, help="leave netlists, logs and nextpnr's reports in this folder")
     options = parser.parse_args(arguments)

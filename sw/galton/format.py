@@ -306,12 +306,14 @@ ANSWER = Record(
     ],
 )
 """How an answer ends, after the words read; their and its CRC follows."""
+CLOCK_UNIT = 10_000
+"""Hz of a unit in BOARD.clock."""
 BOARD = Record(
     "BOARD",
     [
         Field("version", 8, "LINK_VERSION"),
         Field("board", 8, "kind of the board"),
-        Field("clock", 16, "of the core, in units of 10 kHz"),
+        Field("clock", 16, f"of the core, in units of {CLOCK_UNIT // 1000} kHz"),
     ],
 )
 LINK_REGISTERS = {"input": 32, "board": 33}

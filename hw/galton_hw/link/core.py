@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from galton.config import Config
-from galton.format import BOARD, LINK_VERSION, WORD_BITS, boot_word
+from galton.format import BOARD, CLOCK_UNIT, LINK_VERSION, WORD_BITS, boot_word
 from galton_hw.core import Core
 from galton_hw.link.boot import Boot, FlashSignature
 from galton_hw.link.uart import Receiver, Transmitter
@@ -27,7 +27,7 @@ class SerialLink(wiring.Component):
 
     def __init__(self, divider: int, board: int = 0, clock: float = 0, boot: tuple[int, int] | None = None) -> None:
         self.divider = divider
-        self.board = BOARD.pack({"version": LINK_VERSION, "board": board, "clock": round(clock / 10e3)})[0]
+        self.board = BOARD.pack({"version": LINK_VERSION, "board": board, "clock": round(clock / CLOCK_UNIT)})[0]
         self.boot = None if boot is None else Boot(*boot)
         super().__init__(
             {

@@ -125,7 +125,7 @@ def synthesis(name: str) -> Row:
     report = synth.measure(component, name, device)
     numbers = {kind: f"{used} of {report.available[kind]}" for kind, used in report.used.items()}
     times = {"synthesis s": report.synthesis_seconds, "routing s": report.routing_seconds}
-    return Row(f"place and route, {name}", {**numbers, "MHz": report.corrected_mhz, **times}, synth.violations(report))
+    return Row(f"place and route, {name}", {**numbers, "MHz": report.corrected, **times}, synth.violations(report))
 
 
 def as_json(rows: list[Row]) -> list[dict[str, Any]]:

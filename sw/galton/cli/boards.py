@@ -12,6 +12,8 @@ EXAMPLE = """
 galton boards
 galton boards --json
 """
+WIDE = 110
+"""Columns of a terminal in which boards have their makers' names."""
 
 
 @make_command("boards", EXAMPLE)
@@ -26,12 +28,14 @@ def command(as_json: bool) -> int:
         emit(rows)
         return 0
     out = console()
-    shown = table("", "board", "", "configuration", "lanes>", "weights>", "data>", "clock>", "Fmax>", "maturity")
+    named = out.width >= WIDE
+    columns = ("lanes>", "weights/KB>", "data/KB>", "clock/MHz>", "Fmax/MHz>", "maturity")
+    shown = table("", "board", *[""] * named, "core", *columns)
     for row in rows:
-        fmax = f"{row['fmax']:.1f} MHz" if row["fmax"] else "-"
-        sizes = (f"{row['weight_bytes'] / 1024:.0f} KB", f"{row['data_bytes'] / 1024:.0f} KB")
-        clock = f"{row['clock'] / 1e6:g} MHz"
-        shown.add_row(row["name"], row["title"], row["configuration"], str(row["lanes"]), *sizes, clock, fmax, row["maturity"])
+        sizes = (f"{row['weight_bytes'] / 1024:.0f}", f"{row['data_bytes'] / 1024:.0f}")
+        clocks = (f"{row['clock'] / 1e6:g}", f"{row['fmax']:.1f}" if row["fmax"] else "-")
+        names = (row["name"], *[row["title"]] * named, row["configuration"])
+        shown.add_row(*names, str(row["lanes"]), *sizes, *clocks, row["maturity"])
     out.print(shown)
     out.print("No board has been run yet: clocks are timing analysis. docs/boards.md says what was verified, and how.")
     for row in rows:

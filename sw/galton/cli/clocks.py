@@ -37,7 +37,7 @@ def routed(configuration: str) -> bool:
 def recorded(record: Path, configuration: str) -> float | None:
     """Hz of a configuration in a record; None where it is not in there."""
     try:
-        reports = {report["name"]: report["corrected_mhz"] for report in json.loads(record.read_text())}
+        reports = {report["name"]: report["corrected"] for report in json.loads(record.read_text())}
     except (ValueError, TypeError, KeyError) as error:
         raise click.UsageError(f"{record} is no record of `python -m galton_boards.synth --output`: {error}") from error
     return 1e6 * reports[configuration] if configuration in reports else None

@@ -111,7 +111,11 @@ def described(error: OSError) -> str:
     """What the system said, of which file, and the way out where that file is the program's own."""
     if not error.filename:
         return first_line(error)
-    what, cache = f"{error.filename}: {error.strerror}", cache_folder()
+    what = f"{error.filename}: {error.strerror}"
+    try:
+        cache = cache_folder()
+    except GaltonError:
+        return what
     if Path(str(error.filename)).is_relative_to(cache):
         what += f". Results are kept in {cache}: make room or let this user write there, or name another place in XDG_CACHE_HOME"
     return what

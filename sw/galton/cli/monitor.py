@@ -14,7 +14,7 @@ from rich.live import Live
 
 from galton.cli.common import INPUT_FILE, Array, console, emit, load_array, table
 from galton.cli.common import command as make_command
-from galton.cli.ports import about, open_board, port_options, sentence
+from galton.cli.ports import about, latency, open_board, port_options, sentence
 
 if TYPE_CHECKING:
     from galton.image import Image
@@ -126,7 +126,7 @@ def picture(facts: dict[str, Any], seen: Seen, repeated: int) -> Group:
         f"{seen.inferences:,} inferences in {seen.seconds:.1f} s; {repeated} requests repeated",
     ]
     if seen.inferences:
-        cycles = seen.sums["cycles"] / seen.inferences
-        latency, rate = 1e3 * cycles / facts["clock"], seen.inferences / seen.seconds
-        lines.append(f"{latency:.3f} ms an inference in the core, {rate:.2f} inferences a second over the line")
+        taken = latency(facts, seen.sums["cycles"] / seen.inferences)
+        in_core = "" if taken is None else f"{1e3 * taken:.3f} ms an inference in the core, "
+        lines.append(f"{in_core}{seen.inferences / seen.seconds:.2f} inferences a second over the line")
     return Group(*lines, rows, *seen.results)

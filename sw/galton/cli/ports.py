@@ -60,6 +60,11 @@ def about(board: Board) -> dict[str, Any]:
     }
 
 
+def latency(facts: dict[str, Any], cycles: float) -> float | None:
+    """Seconds that cycles take on the board of `about`; None where it does not say its clock."""
+    return cycles / facts["clock"] if facts["clock"] else None
+
+
 def sentence(facts: dict[str, Any]) -> str:
     """`about` for people."""
     failed = "; the image in its flash was refused" if facts["boot_failed"] else ""

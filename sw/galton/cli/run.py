@@ -9,7 +9,7 @@ import click
 
 from galton.cli.common import command as make_command
 from galton.cli.common import console, emit, progress
-from galton.cli.ports import about, open_board, port_options, sentence
+from galton.cli.ports import about, latency, open_board, port_options, sentence
 from galton.cli.work import Work, work_options
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def command(prepare: Callable[[], Work], port: str | None, baud: int, kind: str 
         out = console()
         if extra:
             out.print(sentence(extra["board"]))
-            out.print(f"{extra['cycles']:,.0f} cycles an inference: {extra['latency'] * 1e3:.3f} ms", style="bold")
+            time = "" if extra["latency"] is None else f": {extra['latency'] * 1e3:.3f} ms"
+            out.print(f"{extra['cycles']:,.0f} cycles an inference{time}", style="bold")
         for line in facts["lines"]:
             out.print(line)
     return 0
@@ -82,4 +83,4 @@ def on_board(
             board.load(image, progress=lambda done, count: advance("loading", done, count))
         results = board.run(values, progress=lambda done, count: advance("running", done, count))
         facts, cycles = about(board), sum(counted["cycles"] for counted in results.counters) / len(values)
-    return results.outputs, {"board": facts, "cycles": cycles, "latency": cycles / facts["clock"]}
+    return results.outputs, {"board": facts, "cycles": cycles, "latency": latency(facts, cycles)}

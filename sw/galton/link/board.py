@@ -15,6 +15,7 @@ from galton import decode
 from galton.errors import LinkError, NoAnswer, WrongBoard
 from galton.format import (
     BOARD,
+    CLOCK_UNIT,
     CONTROL,
     IDENTITY,
     LINK_REGISTERS,
@@ -102,7 +103,7 @@ class Board:
         if number not in (None, board["board"]):
             raise WrongBoard(f"The board at {self.name} is of kind {board['board']}, not {number}: is it the right port?")
         failed = bool(about.fields["boot_failed"])
-        self.identity = Identity(board["board"], digest, board["clock"] * 10e3, failed)
+        self.identity = Identity(board["board"], digest, float(board["clock"] * CLOCK_UNIT), failed)
         return self.identity
 
     def reset(self) -> None:
