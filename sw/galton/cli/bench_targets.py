@@ -13,7 +13,7 @@ import click
 from galton import processors
 from galton.cli.benching import FOLDER
 from galton.cli.common import command as make_command
-from galton.cli.common import console, emit, progress
+from galton.cli.common import console, emit, folder_option, progress
 
 if TYPE_CHECKING:
     from galton.bench.targets import Outcome
@@ -30,7 +30,7 @@ SPEED = "speed"
 @click.option("--only", multiple=True, help=f"Goals whose name has this in it, or {SPEED!r}; repeat for more. By default all.")
 @click.option("--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks: models.py, models/, sets/.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; by default one for each processor.")
-@click.option("-o", "--output", type=FOLDER, default=Path("bench-results"), show_default=True, help="Folder of the results.")
+@folder_option("bench-results", "the results")
 def command(only: tuple[str, ...], data: Path | None, jobs: int | None, output: Path, as_json: bool) -> int:
     """Measure every goal of the default method, and say which are met.
 

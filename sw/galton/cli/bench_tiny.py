@@ -11,7 +11,7 @@ import click
 
 from galton import processors
 from galton.cli.benching import FOLDER, settings
-from galton.cli.common import INPUT_FILE, console, emit, progress, table
+from galton.cli.common import INPUT_FILE, console, emit, folder_option, progress, table
 from galton.cli.common import command as make_command
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ galton bench mlperf-tiny --network kws --set dead_zone=1,2,3
 @click.option("--data", type=FOLDER, envvar="GALTON_DATA", help="Data folder of the real networks: models.py, models/, sets/.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; by default one for each processor.")
 @click.option("--fresh", is_flag=True, help="Compute again what the folder holds already.")
-@click.option("-o", "--output", type=FOLDER, default=Path("mlperf-tiny"), show_default=True, help="Folder of the results.")
+@folder_option("mlperf-tiny", "the results")
 def command(
     networks: tuple[str, ...],
     names: tuple[str, ...],

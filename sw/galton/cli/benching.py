@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from galton import processors
-from galton.cli.common import console, emit, progress, table
+from galton.cli.common import console, emit, folder_option, progress, table
 
 if TYPE_CHECKING:
     from galton.bench.cells import Cell
@@ -37,7 +37,7 @@ def shared_options(folder: str) -> Callable[[Callable[..., Any]], Callable[..., 
         click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; by default one for each processor."),
         click.option("--dask", metavar="ADDRESS", help="Run on a Dask cluster: a scheduler's address, or local:N for N workers."),
         click.option("--fresh", is_flag=True, help="Compute again what the folder holds already."),
-        click.option("-o", "--output", type=FOLDER, default=Path(folder), show_default=True, help="Folder of the results."),
+        folder_option(folder, "the results"),
     )
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,9 @@ from galton.link.line import Line
 ATTEMPTS = 5
 SEQUENCES = REQUEST.field("sequence").range[1] + 1
 
+NOISE = 256
+"""Bytes beyond two answers after which whatever comes is no answer."""
+
 
 class Exchange:
     """Requests and their answers, one at a time.
@@ -54,7 +57,7 @@ class Exchange:
         frame = request.pack(self._sequence)
         self.line.send(frame)
         wait = self.patience + (len(frame) + request.answer_bytes) / self.line.speed
-        rest, most = b"", 2 * request.answer_bytes + SEQUENCES
+        rest, most = b"", 2 * request.answer_bytes + NOISE
         while most > 0:
             found = self.line.receive(wait)
             if not found:
