@@ -15,7 +15,7 @@ from galton.errors import HardwareMismatch, MissingTool
 from galton.format import BUS_REGISTERS, FORMAT_VERSION, REGISTERS
 from galton_hw import verilog
 from galton_hw.fifo import Fifo
-from galton_sim import verilator
+from galton_sim import simulate, verilator
 from galton_sim.simulate import expect_ports
 
 PROGRAM = """
@@ -52,7 +52,8 @@ def test_a_yosys_that_is_not_there_or_cannot_run(monkeypatch):
         verilog.convert(Fifo(8, 2), "fifo")
 
 
-def test_only_a_core_is_simulated_as_one():
+def test_only_a_core_is_simulated_as_one(monkeypatch):
+    monkeypatch.setattr(simulate, "core_text", lambda config: generated(config.name, "none")[0])
     expect_ports(generated("tiny", "none")[0], CONFIGS["tiny"])
     with pytest.raises(HardwareMismatch, match=r"Module galton_axi is no core: it has no port bus__write, .*clk"):
         expect_ports(generated("tiny", "axi")[0], CONFIGS["tiny"])
