@@ -164,7 +164,7 @@ def _flattened(shape: tuple[int, int, int], order: Ints) -> Ints:
 
 def _stored(layer: Layer, input_shape: tuple[int, int, int], outputs: Ints, inputs: Ints) -> Layer:
     """The layer with zero weights, multiplier and bias in padded channels."""
-    weights = layer.weights[np.maximum(outputs, 0)].astype(np.int64)
+    weights = layer.weights[np.maximum(outputs, 0)]
     if not layer.elementwise:
         weights = weights[..., np.maximum(inputs, 0)]
         weights[..., inputs == PADDING] = 0
