@@ -2,6 +2,7 @@
 
 import json
 import stat
+import sys
 from collections import namedtuple
 
 import pytest
@@ -194,6 +195,9 @@ def test_the_doctor_without_a_board(monkeypatch, capsys):
     monkeypatch.setattr(ports, "programmers", list)
     program.run(["doctor"])
     assert "No serial ports on USB: is the board plugged in" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "serial.tools", None)
+    program.run(["doctor"])
+    assert "serial ports" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("says", "code", "version"), [("openFPGALoader v1.1.1", 0, "1.1.1"), ("shared libraries", 127, None)])
