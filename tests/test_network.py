@@ -59,6 +59,10 @@ def test_shapes(changes, map_shape, output_shape):
         ({"stride": (65, 1)}, r"stride \(65, 1\) is not in 1\.\.64 and 1\.\.4"),
         ({"stride": (0, 1)}, r"stride \(0, 1\) is not in 1\.\.64 and 1\.\.4"),
         ({"pool": (1, 17)}, r"pool \(1, 17\) is not in 1\.\.16"),
+        ({"padding": (0, 0, -1, 1)}, r"conv: padding \(0, 0, -1, 1\) must not be negative"),
+        ({"norm_shift": 16}, r"conv: norm_shift must be in 0\.\.15, not 16"),
+        ({"multiplier_shift": 4}, r"conv: multiplier_shift must be in 0\.\.3, not 4"),
+        ({"weights": np.ones((4, 3, 2, 2))}, "conv: weights are integers, not float64"),
         ({"low": -1, "high": 200}, r"-1\.\.200 is not a range of raw bytes"),
         ({"low": 1}, r"1\.\.255 is not a range of raw bytes"),
         ({"high": 256}, r"0\.\.256 is not a range of raw bytes"),
@@ -84,6 +88,12 @@ def test_elementwise_layers():
     assert made.output_shape == (3, 4, 4)
     assert made.dense_operations == 3 * 8 * 24
     assert depthwise(input_shape=(64, 9, 4), weights=np.ones((4, 64, 1, 1), np.int64)).output_shape == (1, 9, 4)
+
+
+def test_narrow_integers_are_widened() -> None:
+    found = layer(weights=np.full((4, 3, 2, 2), -128, np.int8), bias=np.zeros(4, np.int16))
+    assert found.weights.dtype == found.bias.dtype == np.int64
+    assert abs(found.weights).max() == 128
 
 
 @pytest.mark.parametrize(

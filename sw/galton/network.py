@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galton.errors import CalibrationError
-from galton.format import MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, MULTIPLIER_BITS, SHIFTS
+from galton.format import LAYER, MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, MULTIPLIER_BITS, SHIFTS
 from galton.ranges import Cut, rounded
 
 Ints = NDArray[np.int64]
@@ -53,7 +53,7 @@ class Activation:
 class Layer:
     """One layer of the machine: counts, weighted sum, rescaling, clamp, max-pool.
 
-    weights: (output channels, kernel rows, kernel columns, input channels), integers.
+    weights: (output channels, kernel rows, kernel columns, input channels), integers; arrays of narrower ones are widened.
     elementwise: output channel k sees input channel k only (depthwise convolution, pooling); weights then have one input channel.
     padding: zeros (top, bottom, left, right). stride, pool: (rows, columns); pool (1, 1) is none; windows do not overlap.
     multiplier: M_k, 0..65535; bias: B_k at scale 2^-shift without the rounding constant, both (output channels,).
@@ -83,6 +83,12 @@ class Layer:
     residual_multiplier: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("weights", "multiplier", "bias"):
+            values = getattr(self, name)
+            if not np.issubdtype(values.dtype, np.integer):
+                raise ValueError(f"{self.name}: {name} are integers, not {values.dtype}")
+            # The largest magnitude of narrow integers may not fit them.
+            object.__setattr__(self, name, np.asarray(values, np.int64))
         outputs, channels = len(self.weights), self.input_shape[2]
         if self.weights.ndim != 4 or (self.weights.shape[3], outputs if self.elementwise else channels) != (
             1 if self.elementwise else channels,
@@ -99,6 +105,12 @@ class Layer:
             raise ValueError(f"{self.name}: kernel {self.weights.shape[1:3]} is larger than {limit}")
         if not (1 <= min(self.stride) and self.stride[0] <= MAXIMUM_WINDOW and self.stride[1] <= MAXIMUM_STRIDE):
             raise ValueError(f"{self.name}: stride {self.stride} is not in 1..{MAXIMUM_WINDOW} and 1..{MAXIMUM_STRIDE}")
+        if min(self.padding) < 0:
+            raise ValueError(f"{self.name}: padding {self.padding} must not be negative")
+        for name in ("norm_shift", "multiplier_shift"):
+            low, high = LAYER.field(name).range
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{self.name}: {name} must be in {low}..{high}, not {getattr(self, name)}")
         if not (1 <= min(self.pool) and max(self.pool) <= MAXIMUM_POOL):
             raise ValueError(f"{self.name}: pool {self.pool} is not in 1..{MAXIMUM_POOL}")
         if not (-128 <= self.low <= 0 <= self.high <= (127 if self.low < 0 else 255)):

@@ -87,7 +87,8 @@ def _multipliers(layer: Layer, norm: int) -> Ints:
     multiplier = layer.multiplier.astype(np.int64)
     limit = (1 << MULTIPLIER_BITS) - 1
     if int(multiplier.max()) > limit or int(multiplier.min()) < 0:
-        raise AccumulatorOverflow(f"{layer.name}: multipliers must be in 0..{limit}, not up to {int(abs(multiplier).max())}")
+        found = f"{int(multiplier.min())}..{int(multiplier.max())}"
+        raise AccumulatorOverflow(f"{layer.name}: multipliers must be in 0..{limit}, not in {found}")
     if not layer.activation.dynamic:
         return multiplier
     norm = max(norm, layer.activation.samples + 1)
