@@ -88,9 +88,7 @@ class Machine:
             )
         shape = tuple(image.meta["input"]["shape"])
         if prod(shape) != prod(self.layers[0].input_shape):
-            raise ImageError(
-                f"META's input {shape} is not the program's {self.layers[0].input_shape}. Compile the network again"
-            )
+            raise ImageError(f"META's input {shape} is not the program's {self.layers[0].input_shape}. Compile the network again")
         if self.image.meta["output"]["shape"][:2] != list(last.output_shape[:2]):
             raise ImageError(f"META's output is not the program's {last.output_shape}. Compile the network again")
 
