@@ -72,6 +72,16 @@ def test_a_network_is_written_behind_it(loader):
     assert (folder / "written").read_bytes() == flash_image(IMAGE)
 
 
+def test_a_bitstream_that_reaches_into_the_image_is_not_written(loader, capsys):
+    folder = loader()
+    offset = boards.find("icebreaker").flash.offset
+    for size, code in ((offset, 0), (offset + 1, 1)):
+        (folder / "made.bin").write_bytes(bytes(size))
+        assert flash("icebreaker", "--bitstream", folder / "made.bin") == code
+    assert "made.bin takes 262,145 bytes; from byte 262,144 on" in capsys.readouterr().err
+    assert (folder / "written").stat().st_size == offset
+
+
 def test_a_dry_run_writes_nothing(loader, capsys):
     folder = loader()
     assert flash("icebreaker", "--bitstream", folder / "made.bin", "--dry-run", "--json") == 0
