@@ -281,7 +281,9 @@ class Surrounded(wiring.Component):
 
 
 @pytest.mark.parametrize(
-    "config", [SMALLEST, SPARSE, pytest.param(WIDE, marks=pytest.mark.build)], ids=["dense", "sparse", "wide"]
+    "config",
+    [pytest.param(SMALLEST, marks=pytest.mark.build), SPARSE, pytest.param(WIDE, marks=pytest.mark.build)],
+    ids=["dense", "sparse", "wide"],
 )
 def test_contract_of_the_expander(config):
     host = ("table_write", "table_host") if config.sparse else ()
