@@ -2,6 +2,7 @@
 
 import json
 import stat
+import sys
 from collections import namedtuple
 
 import pytest
@@ -69,6 +70,16 @@ def test_a_network_is_written_behind_it(loader):
     line = (folder / "line").read_text().split()
     assert line[2:5] == ["--write-flash", "--offset", str(boards.find("icebreaker").flash.offset)]
     assert (folder / "written").read_bytes() == flash_image(IMAGE)
+
+
+def test_a_bitstream_that_reaches_into_the_image_is_not_written(loader, capsys):
+    folder = loader()
+    offset = boards.find("icebreaker").flash.offset
+    for size, code in ((offset, 0), (offset + 1, 1)):
+        (folder / "made.bin").write_bytes(bytes(size))
+        assert flash("icebreaker", "--bitstream", folder / "made.bin") == code
+    assert "made.bin takes 262,145 bytes; from byte 262,144 on" in capsys.readouterr().err
+    assert (folder / "written").stat().st_size == offset
 
 
 def test_a_dry_run_writes_nothing(loader, capsys):
@@ -194,6 +205,9 @@ def test_the_doctor_without_a_board(monkeypatch, capsys):
     monkeypatch.setattr(ports, "programmers", list)
     program.run(["doctor"])
     assert "No serial ports on USB: is the board plugged in" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "serial.tools", None)
+    program.run(["doctor"])
+    assert "serial ports" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("says", "code", "version"), [("openFPGALoader v1.1.1", 0, "1.1.1"), ("shared libraries", 127, None)])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from command_line import call
 from networks import random_network
 
-from galton.cli import main as program
 from galton.cli.monitor import Seen, picture
 from galton.cli.ports import latency
 from galton.compiler import compile as compile_network
@@ -38,13 +37,6 @@ def port(terminal) -> str:
     """The port of a board of configuration tiny."""
     terminal.bus.digest = CONFIG.digest
     return terminal.path
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the program."""
-    code = program.run([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_load_writes_the_memories(capsys, terminal, port, image) -> None:

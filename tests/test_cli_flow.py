@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import call
 from safetensors.torch import save_file
 from torch import nn
 
@@ -32,13 +33,6 @@ def make_model():
 def unsupported():
     return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Sigmoid(), nn.Flatten(), nn.Linear(256, 3), nn.Tanh())
 """
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the program."""
-    code = program.run([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def user_model() -> nn.Module:

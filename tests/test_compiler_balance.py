@@ -51,6 +51,12 @@ def test_event_rates_count() -> None:
     assert groups.max() - groups.min() <= 1
 
 
+def test_rates_of_other_channels_are_refused() -> None:
+    network = lopsided(Activation())
+    with pytest.raises(ValueError, match=r"rates have shapes \[\(5,\)\]; the layers' input channels are \[\(4,\), \(256,\)\]"):
+        store(network, SPARSE, [np.ones(5)])
+
+
 def test_a_monte_carlo_layer_keeps_the_walk_order_of_its_input() -> None:
     network = lopsided(Activation("monte_carlo", step=900))
     raw = np.random.default_rng(1).integers(0, 256, size=(3, 6, 6, 4))

@@ -170,6 +170,8 @@ def plain(name: str) -> Image:
         (LAYER, FIRST_LAYER, {"last": 1}, "has 1 layers, META names 2"),
         (LAYER, FIRST_LAYER, {"group_channels": 3}, "groups of 3 channels"),
         (LAYER, FIRST_LAYER, {"vectors": 7}, "8 vectors"),
+        (LAYER, FIRST_LAYER, {"fewer": 2}, "bits of groups beyond the 0 that may"),
+        (LAYER, FIRST_LAYER, {"late": 1}, "bits of groups beyond the 0 that may"),
         (LAYER, FIRST_LAYER, {"ring_words": 1}, "no ring"),
         (LAYER, FIRST_LAYER, {"left_words": 0}, "map and borders"),
         (LAYER, FIRST_LAYER, {"output_rows": 4}, "do not complete"),

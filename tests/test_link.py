@@ -236,6 +236,8 @@ def test_load_and_what_run_refuses():
     assert seen[-1][0] == seen[-1][1]
     with pytest.raises(CalibrationError, match="takes raw inputs of shape"):
         board.run(raw[:, :, :, :0])
+    with pytest.raises(CalibrationError, match="Raw inputs are integers, not float64"):
+        board.run(raw / 2)
     with pytest.raises(NoAnswer, match=r"did not end within 0 s; 0 of \d+ layers are done"):
         board.run(raw, limit=0)
     line.bus.takes_input = False

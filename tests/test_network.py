@@ -139,6 +139,12 @@ def test_networks_that_do_not_chain(layers, message):
         Network("net", (8, 9, 2), layers)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 256), (-129, 0), (-1, 128), (1, 9)])
+def test_inputs_are_raw_bytes(low, high):
+    with pytest.raises(ValueError, match=rf"The input of net: {low}\.\.{high} is not a range of raw bytes"):
+        Network("net", (8, 9, 2), (layer(),), input_low=low, input_high=high)
+
+
 def keeping(name: str, **changes) -> Layer:
     """A layer that keeps the shape (3, 4, 2)."""
     values = {"name": name, "input_shape": (3, 4, 2), "weights": np.ones((2, 1, 1, 2), np.int64)}

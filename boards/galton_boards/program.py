@@ -56,6 +56,16 @@ def boot_image(board: Board, image: Image, file: Path) -> None:
     file.write_bytes(data)
 
 
+def expect_room(board: Board, bitstream: Path) -> None:
+    """Raise GaltonError for a bitstream that reaches to where the flash has the boot image."""
+    size = bitstream.stat().st_size
+    if size > board.flash.offset:
+        raise GaltonError(
+            f"{bitstream} takes {size:,} bytes; from byte {board.flash.offset:,} on the flash of {board.name} is for networks: "
+            "is this its bitstream?"
+        )
+
+
 def command(board: Board, file: Path | None = None, *, offset: int = 0, volatile: bool = False) -> list[str]:
     """The command line that writes a file to a board: to the flash at `offset`, or (`volatile`) a bitstream to the chip itself.
 

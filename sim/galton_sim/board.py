@@ -29,6 +29,8 @@ BOOT_BYTES = 256
 """More bytes than it goes on after a cut in a small image."""
 ANSWERS = 20
 """Bytes on the line after which no answer begins any more."""
+ENDING = 1.0
+"""Seconds that a simulation may take to notice that nobody listens: it looks up between two commands."""
 MODULE = "galton_board"
 MOST_CYCLES = (1 << 32) - 1
 
@@ -40,7 +42,7 @@ class SimulatedLine:
     image, with nothing else in it; `name` for messages; `vcd` names a file for waveforms (slow, large); `text`, Verilog to run in
     place of its own.
     Members: as in Line; `cycles` simulated so far; `early`, what it sent by itself at power-up: nothing, if all is well.
-    Raises MissingTool, HardwareMismatch where the simulation cannot be built.
+    Raises MissingTool, HardwareMismatch where the simulation cannot be built; PortError where it ends at once.
     """
 
     def __init__(
@@ -70,7 +72,11 @@ class SimulatedLine:
                 *([str(vcd)] if vcd is not None else []),
             ]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self.early = self.receive((BOOT_BITS * divider + BYTE_CYCLES * (len(flash) + BOOT_BYTES)) / self.clock)
+            try:
+                self.early = self.receive((BOOT_BITS * divider + BYTE_CYCLES * (len(flash) + BOOT_BYTES)) / self.clock)
+            except BaseException:
+                self.close()
+                raise
 
     def send(self, data: bytes) -> None:
         """See Line."""
@@ -94,7 +100,11 @@ class SimulatedLine:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait()
+        try:
+            self._process.wait(ENDING)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 @cache

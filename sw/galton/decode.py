@@ -244,7 +244,7 @@ def _problems(parsed: ParsedLayer, fixed: int, normed: tuple[int, int], config: 
         yield f"it gives {layer['output_channels']} channels of {parsed.input_shape[2]}, each from its own"
     own = config.groups if config.groups > 1 and not parsed.elementwise else 0
     if (layer["fewer"] | layer["late"]) >> MAXIMUM_STRIDE * own:
-        yield f"it has taps of their own for more than {own} groups"
+        yield f"its fewer and late have bits of groups beyond the {own} that may have taps of their own"
     if any(size % window for size, window in zip(parsed.map_shape, parsed.pool, strict=False)):
         yield f"its map of {parsed.map_shape[:2]} is not made of pools of {parsed.pool}"
     if layer["output_channels"] % parsed.pixels or (parsed.pixels > 1 and (parsed.elementwise or parsed.pool != (1, 1))):

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from galton import execute, streaming
 from galton.decode import ParsedLayer, Row, Weights, header, parse, segment_entries, vector_ends
-from galton.errors import CalibrationError, ImageError
+from galton.errors import ImageError
 from galton.format import FRACTION_BITS, SHIFTS, WORD_BYTES
 from galton.image import Image
 from galton.network import Ints
+from galton.words import check_inputs
 
 CHUNK_BYTES = 1 << 24
 """Room for the data memories of the inputs that are executed together."""
@@ -85,11 +86,9 @@ class Machine:
             raise ImageError(
                 f"META's channel order goes beyond the {last.output_shape[2]} stored channels. Compile the network again"
             )
-        self.input_shape = tuple(image.meta["input"]["shape"])
-        if prod(self.input_shape) != prod(self.layers[0].input_shape):
-            raise ImageError(
-                f"META's input {self.input_shape} is not the program's {self.layers[0].input_shape}. Compile the network again"
-            )
+        shape = tuple(image.meta["input"]["shape"])
+        if prod(shape) != prod(self.layers[0].input_shape):
+            raise ImageError(f"META's input {shape} is not the program's {self.layers[0].input_shape}. Compile the network again")
         if self.image.meta["output"]["shape"][:2] != list(last.output_shape[:2]):
             raise ImageError(f"META's output is not the program's {last.output_shape}. Compile the network again")
 
@@ -109,13 +108,7 @@ class Machine:
 
     def _parts(self, raw: NDArray[Any]) -> Iterator[Ints]:
         """The inputs, checked, in chunks that bound the memory."""
-        meta, shape = self.image.meta["input"], self.input_shape
-        if raw.ndim != 4 or raw.shape[1:] != shape or not len(raw):
-            raise CalibrationError(f"The network takes raw inputs of shape {('n', *shape)} with n at least 1, not {raw.shape}")
-        if not np.issubdtype(raw.dtype, np.integer):
-            raise CalibrationError(f"Raw inputs are integers, not {raw.dtype}; CompiledNetwork.run takes real ones")
-        if raw.min() < meta["low"] or raw.max() > meta["high"]:
-            raise CalibrationError(f"Raw inputs are in {meta['low']}..{meta['high']}, not {raw.min()}..{raw.max()}")
+        check_inputs(self.image, raw)
         step = max(1, CHUNK_BYTES // self.image.config.data_bytes)
         for start in range(0, len(raw), step):
             yield raw[start : start + step].astype(np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galton.errors import CalibrationError
-from galton.format import LAYER, MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, MULTIPLIER_BITS, SHIFTS
+from galton.format import BYTE_BITS, LAYER, MAXIMUM_KERNEL, MAXIMUM_POOL, MAXIMUM_STRIDE, MAXIMUM_WINDOW, MULTIPLIER_BITS, SHIFTS
 from galton.ranges import Cut, rounded
 
 Ints = NDArray[np.int64]
@@ -113,8 +113,7 @@ class Layer:
                 raise ValueError(f"{self.name}: {name} must be in {low}..{high}, not {getattr(self, name)}")
         if not (1 <= min(self.pool) and max(self.pool) <= MAXIMUM_POOL):
             raise ValueError(f"{self.name}: pool {self.pool} is not in 1..{MAXIMUM_POOL}")
-        if not (-128 <= self.low <= 0 <= self.high <= (127 if self.low < 0 else 255)):
-            raise ValueError(f"{self.name}: {self.low}..{self.high} is not a range of raw bytes")
+        _check_range(self.name, self.low, self.high)
         if not 0 <= self.residual_multiplier < 1 << MULTIPLIER_BITS:
             raise ValueError(f"{self.name}: residual_multiplier {self.residual_multiplier} does not fit {MULTIPLIER_BITS} bits")
         if self.residual_multiplier and self.pool != (1, 1):
@@ -154,13 +153,13 @@ class Network:
 
     Tensor 0 is the network's input, tensor i + 1 the output of layer i; the last one is the network's output.
 
-    input_scale: real value of one raw step; raw inputs are integers in input_low..input_high.
+    input_scale: real value of one raw step; raw inputs are integers in input_low..input_high, -128..127 or 0..255 at most.
     inputs: the tensor that each layer takes; () for the one before.
     residuals: the tensor that each layer adds in its drain, of the shape of its output, NONE for none; () for none at all.
     labels: anything worth keeping about the network (JSON values).
 
-    Raises ValueError where a layer does not take what a tensor gives, and for a dynamic step on another tensor than the one
-    before: the machine has the norm of the last tensor only.
+    Raises ValueError where a layer does not take what a tensor gives, for a range of inputs that no byte holds, and for a dynamic
+    step on another tensor than the one before: the machine has the norm of the last tensor only.
     """
 
     name: str
@@ -176,6 +175,7 @@ class Network:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError(f"{self.name} has no layers")
+        _check_range(f"The input of {self.name}", self.input_low, self.input_high)
         count = len(self.layers)
         object.__setattr__(self, "inputs", tuple(self.inputs) or tuple(range(count)))
         object.__setattr__(self, "residuals", tuple(self.residuals) or (NONE,) * count)
@@ -232,6 +232,13 @@ class Network:
             shape = ", ".join(map(str, self.input_shape))
             raise CalibrationError(f"{self.name} takes inputs of shape (n, {shape}), not {values.shape}")
         return rounded(values, self.input_scale, self.input_low, self.input_high)
+
+
+def _check_range(name: str, low: int, high: int) -> None:
+    """Raises ValueError unless bytes, signed where `low` is negative, hold low..high and 0 is one of these."""
+    least, most = -(1 << (BYTE_BITS - 1)), (1 << (BYTE_BITS - (low < 0))) - 1
+    if not least <= low <= 0 <= high <= most:
+        raise ValueError(f"{name}: {low}..{high} is not a range of raw bytes")
 
 
 def _same_pixels(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:

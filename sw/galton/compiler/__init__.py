@@ -49,7 +49,7 @@ def compile(
         longer equal those of the network that was given.
 
     Raises FitError, AccumulatorOverflow, UnsupportedLayer for a module that the accelerator cannot run, and ValueError for an
-    unknown target.
+    unknown target or rates of other shapes.
     """
     case = _case(quantized, target, profile)
     try:

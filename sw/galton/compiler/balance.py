@@ -53,7 +53,13 @@ def store(
     """The network with stored channels.
 
     `rates`, for each layer, are events per input channel (real order) and inference; all alike where they are not given.
+
+    Raises ValueError for other shapes of `rates`, FitError where channels cannot be padded.
     """
+    if rates is not None:
+        found, due = [np.shape(rate) for rate in rates], [(layer.input_shape[2],) for layer in network.layers]
+        if found != due:
+            raise ValueError(f"rates have shapes {found}; the layers' input channels are {due}")
     kept = tuple(
         plain(layer) if layer.elementwise and not _joined(network, index) else layer for index, layer in enumerate(network.layers)
     )
@@ -164,7 +170,7 @@ def _flattened(shape: tuple[int, int, int], order: Ints) -> Ints:
 
 def _stored(layer: Layer, input_shape: tuple[int, int, int], outputs: Ints, inputs: Ints) -> Layer:
     """The layer with zero weights, multiplier and bias in padded channels."""
-    weights = layer.weights[np.maximum(outputs, 0)].astype(np.int64)
+    weights = layer.weights[np.maximum(outputs, 0)]
     if not layer.elementwise:
         weights = weights[..., np.maximum(inputs, 0)]
         weights[..., inputs == PADDING] = 0

@@ -84,7 +84,7 @@ def _certificate(layer: Layer, low: int, high: int, values: int, residual: int, 
 
 def _multipliers(layer: Layer, norm: int) -> Ints:
     """The largest multiplier that the drain can use in each channel; `norm` is the largest of any input."""
-    multiplier = layer.multiplier.astype(np.int64)
+    multiplier = layer.multiplier
     limit = (1 << MULTIPLIER_BITS) - 1
     if int(multiplier.max()) > limit or int(multiplier.min()) < 0:
         found = f"{int(multiplier.min())}..{int(multiplier.max())}"
