@@ -15,9 +15,11 @@ from galton_sim import cocotb_runner
         ("axi", "tiny", 0.0, 7),
         ("axi", "tiny", 0.4, 7),
         ("axi", "two-sparse", 0.2, 7),
+        ("axi", "four-at-once", 0.3, 7),
         ("wishbone", "tiny", 0.0, 6),
         ("wishbone", "tiny", 0.4, 6),
         ("wishbone", "two-sparse", 0.2, 6),
+        ("wishbone", "four-at-once", 0.3, 6),
     ],
 )
 def test_bus(bus, name, stall, tests, tmp_path):

@@ -111,6 +111,8 @@ ECP5 = Device(
     cells=ECP5_CELLS,
     clock=60.0,
 )
+LARGE = ("--placer", "static", "--router", "router2")
+"""Arguments for LFE5U-85F, whose block RAMs are far from each other (docs/decisions/0020-a-large-ecp5-routed.md)."""
 GOWIN = Device(
     tech="generic",
     synthesis="synth_gowin -top top",
@@ -123,7 +125,7 @@ DEVICES = {
     "up5k": UP5K,
     "ecp5-25": ECP5,
     "ecp5-25-ternary": ECP5,
-    "ecp5-85": replace(ECP5, arguments=("--85k", "--package", "CABGA381", "--lpf-allow-unconstrained")),
+    "ecp5-85": replace(ECP5, arguments=("--85k", "--package", "CABGA381", "--lpf-allow-unconstrained", *LARGE)),
 }
 """By configuration name: the chip that a configuration by itself is measured on."""
 
@@ -146,7 +148,8 @@ def of_platform(platform: Any) -> Device:
         base, more = (UP5K, ("--opt-timing",)) if chip.startswith("iCE40UP") else (HX, ())
         return replace(base, arguments=(option, "--package", package.lower(), *more))
     name = platform._nextpnr_package_options[package].upper()
-    return replace(ECP5, arguments=(option, "--package", name, "--speed", platform.speed))
+    more = LARGE if chip.endswith("85F") else ()
+    return replace(ECP5, arguments=(option, "--package", name, "--speed", platform.speed, *more))
 
 
 def call(package: str, program: str, arguments: tuple[str, ...], folder: Path) -> str:

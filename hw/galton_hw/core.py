@@ -166,17 +166,19 @@ class Core(wiring.Component):
                 memory.scan_address.eq(Mux(sequencer.running, scan.address, sequencer.second_address)),
                 sequencer.second_data.eq(memory.scan_data),
             ]
-        read = Signal.like(host.read_data)
+        away = "sync" if self.config.group_distance else "comb"
+        word, read = Signal.like(memory.read_data), Signal.like(host.read_data)
+        m.d[away] += word.eq(memory.read_data)
         with m.Switch(host.select):
             with m.Case(MEMORY_DATA):
-                m.d.comb += read.eq(memory.read_data)
+                m.d.comb += read.eq(word)
             for index, group in enumerate(groups):
                 with m.Case(MEMORY_WEIGHTS + index):
                     m.d.comb += read.eq(group.weight_read_data)
                 if self.config.sparse:
                     with m.Case(MEMORY_TABLE + index):
                         m.d.comb += read.eq(group.table_read_data)
-        m.d["sync" if self.config.group_distance else "comb"] += host.read_data.eq(read)
+        m.d[away] += host.read_data.eq(read)
         for index, group in enumerate(groups):
             m.d.comb += [
                 group.host.eq(disabled),

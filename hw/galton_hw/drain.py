@@ -105,9 +105,10 @@ class Drain(wiring.Component):
             m.d.sync += [held[lane].eq(held[lane + width]) for lane in range(len(held) - width)]
         if self.wide:
             m.d.sync += due.eq(~valid | ~slow)
+        activations = self._arrived(m, arrived.group)
         with m.If(arrived.lanes != 0):
             m.d.sync += [
-                *(lane.eq(source) for lane, source in zip(held, self._arrived(arrived.group), strict=True)),
+                *(lane.eq(activation) for lane, activation in zip(held, activations, strict=True)),
                 left.eq(arrived.lanes),
                 in_last_column.eq(arrived.last_column),
             ]
@@ -159,15 +160,20 @@ class Drain(wiring.Component):
         m.d.comb += [reader.base.eq(layer.residual_base), reader.read_data.eq(self.read_data)]
         return m
 
-    def _arrived(self, group: Signal) -> list[Value]:
+    def _arrived(self, m: Module, group: Signal) -> list[Value]:
         """The activations of the words that arrive from `group` on, in order."""
         config = self.config
         words = Array(self.accumulators[index] for index in range(config.groups))[group]
         found = [words[lane] if lane < config.lanes else Const(0) for lane in range(max(config.lanes, config.drain_width))]
         for channels in range(1, config.drain_width):
             together = config.fetched_groups(channels)
-            for place in range(channels * together if together > 1 else 0):
+            if together == 1:
+                continue
+            # A register: a layer is known long before its first word arrives.
+            few = Signal(name=f"groups_of_{channels}", reset_less=True)
+            m.d.sync += few.eq(self.layer.group_channels == channels)
+            for place in range(channels * together):
                 member, lane = divmod(place, channels)
                 several = Array(self.accumulators[index - index % together + member][lane] for index in range(config.groups))
-                found[place] = Mux(self.layer.group_channels == channels, several[group], found[place])
+                found[place] = Mux(few, several[group], found[place])
         return found

@@ -21,14 +21,12 @@ BANK_WORDS = 512
 """Of the widest block on ECP5, 512 x 36."""
 
 
-def _storage(
-    m: Module, depth: int, width: int, style: str, init: Sequence[int] = ()
-) -> tuple[memory.Memory, memory.WritePort, memory.ReadPort]:
+def _storage(m: Module, depth: int, width: int, style: str, init: Sequence[int] = ()) -> memory.Memory:
     attributes: dict[str, int | str] = {"no_rw_check": 1}
     if style != "auto":
         attributes["ram_style"] = style
     m.submodules.storage = storage = memory.Memory(shape=width, depth=depth, init=init, attrs=attributes)
-    return storage, storage.write_port(), storage.read_port(domain="comb")
+    return storage
 
 
 class TwoPortMemory(wiring.Component):
@@ -56,7 +54,8 @@ class TwoPortMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        _, write, read = _storage(m, self.depth, self.width, self.style)
+        storage = _storage(m, self.depth, self.width, self.style)
+        write, read = storage.write_port(), storage.read_port(domain="comb")
         data = Signal(self.width, reset_less=True)
         m.d.comb += [
             write.addr.eq(self.write_address),
@@ -70,11 +69,55 @@ class TwoPortMemory(wiring.Component):
         return m
 
 
+def bank_sizes(depth: int) -> list[int]:
+    """Powers of two, descending, from BANK_WORDS on, and what is left, which add up to `depth`."""
+    whole = depth // BANK_WORDS * BANK_WORDS
+    powers = [1 << bit for bit in range(whole.bit_length()) if whole >> bit & 1]
+    return [*powers[::-1], *[depth - whole] * (depth > whole)]
+
+
+def _banks(
+    m: Module, depth: int, width: int, init: Sequence[int], write: Signal, data: Signal, ports: Sequence[tuple[Signal, Signal]]
+) -> None:
+    """Block RAM in banks of powers of two; `ports` are address and word read of each, the first of which writes, or else reads.
+
+    Synthesis rounds a whole memory up to the shape of block that is best for most of it: 5632 x 32 take 11 blocks of 18 kbit in
+    banks instead of 12. A bank needs few multiplexers behind its blocks, or none: 18432 x 32 are 32 of 16384 x 1 and 4 of
+    2048 x 9, instead of 36 of 2048 x 9, nine deep.
+    """
+    found: list[list[Signal]] = [[] for _ in ports]
+    sizes, start = bank_sizes(depth), 0
+    # Without a reset: the host reads the weights of groups that are held in it.
+    banks = [Signal(range(max(len(sizes), 2)), name=f"at_{port}", reset_less=True) for port in range(len(ports))]
+    for index, size in enumerate(sizes):
+        part = m.submodules[f"bank_{index}"] = Module()
+        storage = _storage(part, size, width, "block", init[start : start + size])
+        # Banks are in descending order, so each begins at a multiple of its size.
+        bits, end = ceil_log2(size), start + size
+        writer = storage.write_port()
+        for port, (address, _) in enumerate(ports):
+            word = Signal(width, name=f"word_{index}_{port}", reset_less=True)
+            chosen = Signal(name=f"chosen_{index}_{port}")
+            limits = [address >= start] * (start > 0) + [address < end] * (end < 1 << len(address))
+            reader = storage.read_port(domain="comb")
+            m.d.comb += [chosen.eq(Cat(limits).all() if limits else 1), reader.addr.eq(address[:bits])]
+            if port == 0:
+                m.d.comb += [writer.addr.eq(reader.addr), writer.data.eq(data), writer.en.eq(write & chosen)]
+            with m.If(~write if port == 0 else 1):
+                m.d.sync += word.eq(reader.data)
+            with m.If(chosen):
+                m.d.sync += banks[port].eq(index)
+            found[port].append(word)
+        start = end
+    for bank, words, (_, read_data) in zip(banks, found, ports, strict=True):
+        m.d.comb += read_data.eq(Array(words)[bank])
+
+
 class DualPortMemory(wiring.Component):
     """`depth` words behind two ports: one that reads, and one that reads or writes like a OnePortMemory's.
 
-    A word that either port reads comes one cycle later; the second port's is valid in that cycle only. It is one true dual-port
-    RAM on ECP5: 48 blocks of 18 kbit for 24576 x 32, as many as with one port.
+    A word that either port reads comes one cycle later; the second port's is valid in that cycle only. It is true dual-port RAM
+    on ECP5: 36 blocks of 18 kbit for 18432 x 32, as many as with one port.
 
     Parameters: `depth` in words, `width` in bits, `init`, words at power-up.
     """
@@ -96,36 +139,13 @@ class DualPortMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        storage, write, read = _storage(m, self.depth, self.width, "block", self.init)
-        scan = storage.read_port(domain="comb")
-        data, scanned = Signal(self.width, reset_less=True), Signal(self.width, reset_less=True)
-        m.d.comb += [
-            write.addr.eq(self.address),
-            write.data.eq(self.write_data),
-            write.en.eq(self.write),
-            read.addr.eq(self.address),
-            scan.addr.eq(self.scan_address),
-            self.read_data.eq(data),
-            self.scan_data.eq(scanned),
-        ]
-        m.d.sync += scanned.eq(scan.data)
-        with m.If(~self.write):
-            m.d.sync += data.eq(read.data)
+        ports = [(self.address, self.read_data), (self.scan_address, self.scan_data)]
+        _banks(m, self.depth, self.width, self.init, self.write, self.write_data, ports)
         return m
-
-
-def bank_sizes(depth: int) -> list[int]:
-    """Powers of two, descending, from BANK_WORDS on, and what is left, which add up to `depth`."""
-    whole = depth // BANK_WORDS * BANK_WORDS
-    powers = [1 << bit for bit in range(whole.bit_length()) if whole >> bit & 1]
-    return [*powers[::-1], *[depth - whole] * (depth > whole)]
 
 
 class OnePortMemory(wiring.Component):
     """`depth` words behind one port: a write, or a read whose word comes one cycle later; it is valid in that cycle only.
-
-    Block RAM is taken in banks of powers of two, since synthesis rounds a whole memory up to the shape of block that is best for
-    most of it: 5632 x 32 take 11 blocks of 18 kbit instead of 12.
 
     Parameters: `depth` in words, `width` in bits, `tech` "generic", or "ice40" for the single-port RAMs of the UP5K
     (16384 x 16; contents undefined at power-up), `init`, words at power-up, of "generic" only.
@@ -155,31 +175,8 @@ class OnePortMemory(wiring.Component):
         if self.tech == "ice40":
             self._instances(m)
             return m
-        sizes = bank_sizes(self.depth)
-        # Without a reset: the host reads the weights of groups that are held in it.
-        bank, end = Signal(range(max(len(sizes), 2)), reset_less=True), 0
-        words = []
-        for index, size in enumerate(sizes):
-            part = m.submodules[f"bank_{index}"] = Module()
-            _, write, read = _storage(part, size, self.width, "block", self.init[end : end + size])
-            word, chosen = Signal(self.width, name=f"word_{index}", reset_less=True), Signal(name=f"chosen_{index}")
-            # Banks are in descending order, so each begins at a multiple of its size.
-            place = self.address[: ceil_log2(size)]
-            limits = [self.address >= end] * (end > 0) + [self.address < end + size] * (end + size < 1 << len(self.address))
-            m.d.comb += [
-                chosen.eq(Cat(limits).all() if limits else 1),
-                write.addr.eq(place),
-                write.data.eq(self.write_data),
-                write.en.eq(self.write & chosen),
-                read.addr.eq(place),
-            ]
-            with m.If(~self.write):
-                m.d.sync += word.eq(read.data)
-            with m.If(chosen):
-                m.d.sync += bank.eq(index)
-            words.append(word)
-            end += size
-        m.d.comb += self.read_data.eq(Array(words)[bank])
+        ports = [(self.address, self.read_data)]
+        _banks(m, self.depth, self.width, self.init, self.write, self.write_data, ports)
         return m
 
     def _instances(self, m: Module) -> None:

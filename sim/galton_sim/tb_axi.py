@@ -98,9 +98,10 @@ class Bench(CoreBench):
         await self.source.send(AxiStreamFrame(np.array(list(words), "<u4").tobytes()))
 
     async def receive(self) -> tuple[list[int], bool]:
-        """A packet's words, and whether it was marked as wrong."""
+        """A packet's words, and whether it was marked as wrong: all of it, or its last word where it was cut."""
         frame = await with_timeout(self.sink.recv(), QUIET_US, "us")
-        assert frame.tuser in (0, 1) or not any(frame.tuser[:-1]), f"User bits {frame.tuser}"
+        # A bit for each byte, or one where all are the same.
+        assert frame.tuser in (0, 1) or not any(frame.tuser[:-WORD_BYTES]), f"User bits {frame.tuser}"
         wrong = bool(frame.tuser if isinstance(frame.tuser, int) else frame.tuser[-1])
         return np.frombuffer(bytes(frame.tdata), "<u4").tolist(), wrong
 

@@ -198,7 +198,7 @@ CONFIGS = {
             data_words=6144,
             channels=1024,
         ),
-        Config("ecp5-85", groups=8, weight_words=6144, data_words=24576, channels=1024, scan_width=4, drain_width=4),
+        Config("ecp5-85", groups=8, weight_words=6144, data_words=18432, channels=1024, scan_width=4, drain_width=4),
         Config(
             "asic",
             groups=4,
