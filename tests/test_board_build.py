@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -15,7 +16,7 @@ from galton_boards.device import Device, call, of_platform
 from galton_boards.limits import broken
 from galton_hw.link.core import SerialLink
 
-BUILT = ("icebreaker", "ulx3s-25f")
+BUILT = ("icebreaker", "ulx3s-25f", "ulx3s-85f")
 """Boards that the tests build as a whole; `make bench` takes the time for the others."""
 EXPECTED = {"nextpnr-ice40": ("SB_PLL40", True), "nextpnr-ecp5": ("EHXPLLL", False), "nextpnr-himbaechel-gowin": ("", True)}
 """The PLL's cell, "" where the oscillator is the clock, and whether the flash's clock is an ordinary pin."""
@@ -65,6 +66,8 @@ def test_the_fastest_seed_is_taken_and_nothing_is_done_twice(tools):
     assert runs[3:] == [2, 3, "icepack"]
     assert build.build(board, 3)[0] == made
     assert len(runs) == 6
+    made, _ = build.build(replace(board, seed=2), 2)
+    assert (made.seed, list(made.fmax), len(runs)) == (2, [2, 3], 6)
 
 
 def test_a_failed_step_leaves_nothing_behind(tools, monkeypatch):

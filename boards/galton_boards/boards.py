@@ -54,6 +54,7 @@ class Board:
     clock: of the core, Hz. baud: of the link.
     link, flash, programmer: see there. leds: resource for `ready` and `error`, where there are any. high: resources held at 1.
     experimental: docs/boards.md says what is not to be trusted. note: what its owner must know before anything else.
+    seed: the placer's first, with which routing was seen to meet the clock.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Board:
     high: tuple[str, ...] = ()
     experimental: bool = False
     note: str = ""
+    seed: int = 1
 
     @property
     def config(self) -> Config:

@@ -194,8 +194,9 @@ def quiet(step: str) -> None:
 def build(board: Board, seeds: int = 1, progress: Progress = quiet, image: Image | None = None) -> tuple[Build, Path]:
     """The fastest of `seeds` routed designs as a build record, and its bitstream, with an image in its memories if given.
 
-    `progress` is told of each step that begins. Raises ValueError for seeds below 1; ImageError for an image of another
-    configuration; GaltonError where no bitstream holds one; MissingTool; SynthesisError where the design cannot be routed.
+    Seeds begin with the board's. `progress` is told of each step that begins. Raises ValueError for seeds below 1; ImageError for
+    an image of another configuration; GaltonError where no bitstream holds one; MissingTool; SynthesisError where the design
+    cannot be routed.
     """
     if seeds < 1:
         raise ValueError(f"There must be a seed at least, not {seeds}")
@@ -207,7 +208,7 @@ def build(board: Board, seeds: int = 1, progress: Progress = quiet, image: Image
     _, synthesis_seconds = synthesized(made)
     seconds = {"synthesis": synthesis_seconds}
     found = {}
-    for seed in range(1, seeds + 1):
+    for seed in range(board.seed, board.seed + seeds):
         progress(f"place and route, seed {seed}")
         found[seed] = routed(made, seed)
         seconds[f"seed {seed}"] = found[seed][2]

@@ -82,7 +82,8 @@ def show(facts: dict[str, Any]) -> None:
             rows.add_row(name, f"{used:,}", f"{available:,}", f"{used / available:.0%}")
     out.print(rows)
     clocks = ", ".join(f"{value:.1f}" for value in facts["fmax"].values())
-    seeds = f"seeds 1 to {len(facts['fmax'])}; taken: {facts['seed']}" if len(facts["fmax"]) > 1 else "seed 1"
+    tried = ", ".join(str(seed) for seed in facts["fmax"])
+    seeds = f"seeds {tried}; taken: {facts['seed']}" if len(facts["fmax"]) > 1 else f"seed {tried}"
     out.print(f"Fmax {clocks} MHz ({seeds}), clock {facts['clock']:g} MHz: {'met' if facts['met'] else '[red]missed[/]'}")
     times = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in facts["seconds"].items())
     out.print(f"Took {times} when it was made; kept in the cache.")
