@@ -68,7 +68,7 @@ class Device:
 
     tech: what the core instantiates. synthesis: the yosys pass. router: nextpnr's name. arguments: of the router.
     packing: further arguments of the packer. cells: resource names of the router's report. clock: MHz that the router aims at
-    where no constraints say it.
+    where no constraints say it. seed: of the placer, with which a core by itself is measured.
     """
 
     tech: str
@@ -78,6 +78,7 @@ class Device:
     cells: dict[str, str]
     clock: float
     packing: tuple[str, ...] = ()
+    seed: int = 1
 
     @property
     def family(self) -> Family:
@@ -122,7 +123,7 @@ GOWIN = Device(
     clock=27.0,
 )
 DEVICES = {
-    "up5k": UP5K,
+    "up5k": replace(UP5K, seed=2),
     "ecp5-25": ECP5,
     "ecp5-25-ternary": ECP5,
     "ecp5-85": replace(ECP5, arguments=("--85k", "--package", "CABGA381", "--lpf-allow-unconstrained", *LARGE)),

@@ -55,8 +55,11 @@ def packed(component: Any, device: Device, folder: Path) -> dict[str, int]:
     return {kind: counts[cell] for kind, cell in device.cells.items()}
 
 
-def measure(component: Any, name: str, device: str, *, folder: Path | None = None, seed: int = 1) -> Report:
-    """Synthesize, place and route any component for the device of a configuration; the files stay in `folder` if given."""
+def measure(component: Any, name: str, device: str, *, folder: Path | None = None, seed: int | None = None) -> Report:
+    """Synthesize, place and route any component for the device of a configuration; the files stay in `folder` if given.
+
+    seed: of the placer, the device's unless given.
+    """
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
             return measure(component, name, device, folder=Path(temporary), seed=seed)
@@ -65,7 +68,7 @@ def measure(component: Any, name: str, device: str, *, folder: Path | None = Non
     start = time.perf_counter()
     synthesize(component, chip, folder)
     middle = time.perf_counter()
-    nextpnr(chip, folder, "--report", "report.json", "--seed", str(seed), "--timing-allow-fail")
+    nextpnr(chip, folder, "--report", "report.json", "--seed", str(seed or chip.seed), "--timing-allow-fail")
     end = time.perf_counter()
     seconds = {"synthesis_seconds": round(middle - start, 1), "routing_seconds": round(end - middle, 1)}
     return Report(**vars(routing(chip, folder)), name=name, device=device, **seconds)
@@ -106,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m galton_boards.synth", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--config", action="append", choices=sorted(set(CONFIGS) & set(DEVICES)), help="may be given repeatedly")
     parser.add_argument("--all", action="store_true", help="every configuration that has a device")
-    parser.add_argument("--seed", type=positive, default=1, help="of the placer")
+    parser.add_argument("--seed", type=positive, help="of the placer, instead of the one that the device is measured with")
     parser.add_argument("--output", type=Path, help="write the reports as JSON to this file")
     parser.add_argument("--keep", type=Path, help="leave netlists, logs and nextpnr's reports in this folder")
     options = parser.parse_args(arguments)

@@ -120,13 +120,13 @@ def progress(quiet: bool = False) -> Progress:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table: a column whose name ends in '>' is right-aligned, '/' in a name breaks its line."""
+    """A table: a column whose name ends in '>' is of numbers, '/' in a name breaks its line; text wraps where space is short."""
     options: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
     result = Table(title=title, title_justify="left", title_style="bold", header_style="dim", **options)
     for column in columns:
-        result.add_column(
-            column.removesuffix(">").replace("/", "\n"), justify="right" if column.endswith(">") else "left", no_wrap=True
-        )
+        numbers = column.endswith(">")
+        header = column.removesuffix(">").replace("/", "\n")
+        result.add_column(header, justify="right" if numbers else "left", no_wrap=numbers)
     return result
 
 
