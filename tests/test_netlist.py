@@ -157,8 +157,9 @@ def test_a_core_s_gates_compute_what_the_source_does():
 
 
 @pytest.mark.build
-def test_a_board_s_gates_speak_on_the_serial_line():
-    board = boards.find("icebreaker")
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_a_board_s_gates_speak_on_the_serial_line(name):
+    board = boards.find(name)
     network = random_network(3, board.config, layers=2, operations=20_000)
     cycles = netlist.check_board(board, compile(network, board.config).image, random_inputs(3, network, 2))
     assert cycles > 100_000
